@@ -16,9 +16,9 @@ struct buf {
 };
 
 void buf_init(struct buf *b, size_t max_bytes);
-void buf_finish(struct buf *b); // accepts a zeroed buf; can be used again after buf_init
+void buf_finish(struct buf *b);  // accepts a zeroed buf; can be used again after buf_init
 void buf_finishp(struct buf *b); // for _cleanup_
-void buf_reset(struct buf *b);  // empties, keeps the memory
+void buf_reset(struct buf *b);   // empties, keeps the memory
 void buf_add(struct buf *b, struct str s);
 void buf_add_char(struct buf *b, char c);
 void buf_addf(struct buf *b, const char *format, ...) __attribute__((format(printf, 2, 3)));
