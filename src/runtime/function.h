@@ -1,0 +1,80 @@
+// function.h - a version of a function as its environments see it: an immutable snapshot.
+//
+// services/lambda builds one whenever a version changes (create, update, publish): allocate with
+// function_config_new(), fill the members with strings from config->arena, function_config_seal().
+// After sealing nothing changes, so any thread may read it; the last unref frees it. Environments
+// keep the snapshot they were started with; a snapshot with a newer generation of the same version
+// makes the runtime retire the environments of the older one as they become idle.
+#ifndef LAMBKIN_RUNTIME_FUNCTION_H
+#define LAMBKIN_RUNTIME_FUNCTION_H
+
+#include "base/arena.h"
+#include "base/err.h"
+#include "base/str.h"
+
+#include <stdatomic.h>
+
+#define FUNCTION_MAX_LAYERS 5
+#define FUNCTION_MAX_RESPONSE_BYTES (6 * 1024 * 1024 + 100 * 1024) // AWS: 6 MB plus its slack
+
+enum log_level {
+    LOG_LEVEL_TRACE,
+    LOG_LEVEL_DEBUG,
+    LOG_LEVEL_INFO,
+    LOG_LEVEL_WARN,
+    LOG_LEVEL_ERROR,
+    LOG_LEVEL_FATAL
+};
+
+struct function_variable {
+    struct str name, value;
+};
+
+struct function_config {
+    struct arena arena; // owns every string below
+    atomic_uint refs;
+    uint64_t generation; // set by seal: larger is newer, unique in the process
+
+    struct str account, region;
+    struct str name;    // "hello"
+    struct str version; // "$LATEST" or "7"
+    struct str arn;     // arn:aws:lambda:<region>:<account>:function:<name>, unqualified
+    struct str role_arn;
+
+    struct str runtime;                  // "python3.12"; absent for PackageType Image
+    struct str handler;                  // "app.handler"
+    struct str architecture;             // "x86_64" | "arm64"
+    unsigned memory_mb;                  // 128–10,240
+    unsigned tmp_mb;                     // 512–10,240
+    unsigned timeout_ms;                 // 1,000–900,000
+    struct function_variable *variables; // decrypted
+    size_t n_variables;
+
+    struct str code_dir;                        // absolute, unpacked; becomes /var/task
+    struct str layer_dirs[FUNCTION_MAX_LAYERS]; // merged read-only at /opt in order
+    unsigned n_layers;
+
+    struct str log_group;                           // "/aws/lambda/<name>" or LoggingConfig's
+    bool log_json;                                  // LoggingConfig.LogFormat JSON
+    enum log_level app_log_level, system_log_level; // with log_json only; INFO by default
+    bool tracing_active;
+    bool snap_start; // ApplyOn PublishedVersions, and this is a published version
+    bool network;    // outbound network granted
+    bool debug;      // timeout suspended (local loop)
+
+    // PackageType Image and provided runtimes with ImageConfig; absent: the runtime's own.
+    struct str *entrypoint, *command;
+    size_t n_entrypoint, n_command;
+    struct str working_dir;
+};
+
+// NULL when out of memory. One reference, the caller's.
+struct function_config *function_config_new(void);
+// Copies `s` into the config's arena.
+struct str function_config_str(struct function_config *f, struct str s);
+void function_config_seal(struct function_config *f);
+struct function_config *function_config_ref(struct function_config *f);
+void function_config_unref(struct function_config *f); // accepts NULL
+void function_config_unrefp(struct function_config **f);
+
+#endif
