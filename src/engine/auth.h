@@ -19,9 +19,11 @@ struct credential {
 
 struct auth_provider {
     // Called on a loop thread with every request: must not block (an in-memory table behind a
-    // mutex is right). Fills *out with copies in the arena and answers true, or answers false when
-    // the key is not its own.
-    bool (*find)(void *ctx, struct arena *arena, struct str access_key, struct credential *out);
+    // mutex is right). `session_token` is what the request carried (absent without one), for tokens
+    // that hold the credentials themselves. Fills *out with copies in the arena and answers true,
+    // or answers false when the key is not its own.
+    bool (*find)(void *ctx, struct arena *arena, struct str access_key, struct str session_token,
+                 struct credential *out);
     void *ctx;
 };
 
