@@ -92,6 +92,7 @@ group_build() {
     want libnghttp2-dev
     want libwslay-dev
     want libzstd-dev
+    want libpcre2-dev
     apt_install
 }
 
