@@ -15,15 +15,15 @@
 #include <stdatomic.h>
 
 #define FUNCTION_MAX_LAYERS 5
-#define FUNCTION_MAX_RESPONSE_BYTES (6 * 1024 * 1024 + 100 * 1024) // AWS: 6 MB plus its slack
+#define FUNCTION_MAX_RESPONSE_BYTES 6291556 // AWS: 6 MB and 100 bytes
 
-enum log_level {
-    LOG_LEVEL_TRACE,
-    LOG_LEVEL_DEBUG,
-    LOG_LEVEL_INFO,
-    LOG_LEVEL_WARN,
-    LOG_LEVEL_ERROR,
-    LOG_LEVEL_FATAL
+enum function_log_level {
+    FUNCTION_LOG_TRACE,
+    FUNCTION_LOG_DEBUG,
+    FUNCTION_LOG_INFO,
+    FUNCTION_LOG_WARN,
+    FUNCTION_LOG_ERROR,
+    FUNCTION_LOG_FATAL
 };
 
 struct function_variable {
@@ -54,9 +54,9 @@ struct function_config {
     struct str layer_dirs[FUNCTION_MAX_LAYERS]; // merged read-only at /opt in order
     unsigned n_layers;
 
-    struct str log_group;                           // "/aws/lambda/<name>" or LoggingConfig's
-    bool log_json;                                  // LoggingConfig.LogFormat JSON
-    enum log_level app_log_level, system_log_level; // with log_json only; INFO by default
+    struct str log_group; // "/aws/lambda/<name>" or LoggingConfig's
+    bool log_json;        // LoggingConfig.LogFormat JSON
+    enum function_log_level app_log_level, system_log_level; // with log_json only; INFO by default
     bool tracing_active;
     bool snap_start; // ApplyOn PublishedVersions, and this is a published version
     bool network;    // outbound network granted
