@@ -22,7 +22,8 @@ void buf_reset(struct buf *b);   // empties, keeps the memory
 void buf_add(struct buf *b, struct str s);
 void buf_add_char(struct buf *b, char c);
 void buf_addf(struct buf *b, const char *format, ...) __attribute__((format(printf, 2, 3)));
-void buf_vaddf(struct buf *b, const char *format, va_list args);
+void buf_vaddf(struct buf *b, const char *format, va_list args)
+    __attribute__((format(printf, 2, 0)));
 // Room for n more bytes at ptr + len; false when it failed. The caller then raises len.
 bool buf_reserve(struct buf *b, size_t n);
 // Removes n bytes from the front.

@@ -24,7 +24,8 @@ static void cut_clean(char *s)
         s[len - 1 - back] = '\0';
 }
 
-static void format_cut(char *out, size_t size, const char *format, va_list args)
+__attribute__((format(printf, 3, 0))) static void format_cut(char *out, size_t size,
+                                                             const char *format, va_list args)
 {
     int n = vsnprintf(out, size, format, args);
 
