@@ -61,11 +61,16 @@ struct call {
     int status;            // 0: the operation's own; a handler may set another (202, 204)
     struct call_header headers[CALL_MAX_HEADERS]; // further headers of the answer
     unsigned n_headers;
-    uint64_t wake_clock; // the engine's: see park.h
+    uint64_t wake_clock;            // the engine's: see park.h
+    struct call_deferred *deferred; // the engine's
 };
 
 // Adds a header to the answer; `name` must be a constant, `value` live in the arena.
 void call_header(struct call *c, const char *name, struct str value);
+
+// Runs fn(p) once the answer has been encoded (or the call freed otherwise): gives references back
+// that the output points into. False when out of memory: fn was then called at once.
+bool call_defer(struct call *c, void (*fn)(void *p), void *p);
 
 // "arn:aws:<service>:<region>:<account>:<rest>" in the arena.
 struct str call_arn(struct call *c, const char *service, const char *format, ...)

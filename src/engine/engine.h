@@ -11,8 +11,9 @@
 #include "base/buf.h"
 #include "engine/call.h"
 
-struct wire_service;
 struct json_writer;
+struct keeper_client;
+struct wire_service;
 
 typedef void (*engine_fn)(void);
 
@@ -40,9 +41,9 @@ struct engine_service {
     int (*start)(struct engine *e, struct err *err);
     // Optional. After every handler has returned.
     void (*stop)(struct engine *e);
-    // Optional. On the loop, routed to this service and authenticated, not decoded, c->op NULL.
-    // True when it took the call: it answers by call_respond() or call_fail(), or by
-    // http/server.h itself, on the request's loop.
+    // Optional. On the loop, routed to this service and authenticated, not decoded, c->op NULL
+    // (it may set it, for the metrics). True when it took the call: it answers by call_respond(),
+    // call_fail() or call_finish(), or calls call_done() and answers by http/server.h itself.
     bool (*intercept)(struct call *c);
 };
 
@@ -52,9 +53,10 @@ struct engine_config {
     const char *account;  // "000000000000"
     const char *root_access_key, *root_secret;
     const char *version;
-    int port;          // for URLs when a client sent no Host
-    bool no_auth;      // accept any or no signature
-    double time_scale; // 1.0; 0.01 makes the platform's minutes pass in 0.6 s (tests)
+    int port;                     // for URLs when a client sent no Host
+    bool no_auth;                 // accept any or no signature
+    struct keeper_client *keeper; // for the health page, may be NULL
+    double time_scale;            // 1.0; 0.01 makes the platform's minutes pass in 0.6 s (tests)
     const struct engine_service *const *services;
     unsigned n_services;
 };
@@ -65,8 +67,7 @@ int engine_create(const struct engine_config *config, struct engine **out, struc
 int engine_start(struct engine *e, struct err *err);
 // An http handler: ctx is the engine. On the request's loop.
 void engine_handle(void *ctx, struct http_request *req);
-// New calls get 503; parked calls are answered as at their deadline. Then wait for engine_busy()
-// to become 0.
+// New calls and parked ones get 503. Then wait for engine_busy() to become 0.
 void engine_drain(struct engine *e);
 unsigned engine_busy(struct engine *e); // calls that run or wait now
 // Stops the services and frees. No loop or worker may be in the engine any more.
@@ -90,13 +91,16 @@ void call_fail(struct call *c, struct err *err);
 // Answers with a body as it is; x-amzn-requestid and c->headers are added. `body` must live until
 // the response is sent (the arena does).
 void call_respond(struct call *c, int status, struct str content_type, struct str body);
-// Runs fn(c) on a worker; fn answers as call_respond_later() would: it may block, and must end in
-// exactly one call_finish() (from any thread).
+// Runs fn(c) on a worker, where it may block; in the end somebody calls call_finish(), once.
 void call_work(struct call *c, void (*fn)(struct call *c));
 // Responds from any thread: hops to the request's loop. err NULL or without code: `status` and
 // `body`; else the error.
 void call_finish(struct call *c, int status, struct str content_type, struct str body,
                  const struct err *err);
+
+// An interceptor that answers by http/server.h itself calls this first: deferred functions run and
+// the call is counted. `status` is for the metrics. The call stays valid as long as its request.
+void call_done(struct call *c, int status);
 
 // --- what operators see ---
 
