@@ -7,7 +7,7 @@
 // Wildcards are matched without recursion (the last `*` is the only place to come back to), so a
 // hostile pattern costs at most pattern × text.
 
-#include "triggers/event_pattern.h"
+#include "base/event_pattern.h"
 
 #include <arpa/inet.h>
 #include <errno.h>

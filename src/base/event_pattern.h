@@ -2,8 +2,8 @@
 //
 // Pure: no system calls, no global state. A pattern is compiled once and matched often, from any
 // thread. Sizes: AWS limits a pattern's text to 4,096 characters; the caller checks that.
-#ifndef LAMBKIN_TRIGGERS_EVENT_PATTERN_H
-#define LAMBKIN_TRIGGERS_EVENT_PATTERN_H
+#ifndef LAMBKIN_BASE_EVENT_PATTERN_H
+#define LAMBKIN_BASE_EVENT_PATTERN_H
 
 #include "base/arena.h"
 #include "base/err.h"

@@ -1,5 +1,5 @@
 // test_event_pattern.c - the event pattern language: what matches, what does not, what is refused.
-#include "triggers/event_pattern.h"
+#include "base/event_pattern.h"
 
 #include <errno.h>
 #include <setjmp.h>
