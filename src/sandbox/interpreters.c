@@ -1,0 +1,331 @@
+// interpreters.c - looking for Python and Node.js in PATH and where version managers put them.
+
+#include "sandbox/interpreters.h"
+
+#include "base/arena.h"
+#include "base/buf.h"
+#include "base/cleanup.h"
+#include "os/fd.h"
+#include "os/file.h"
+#include "os/spawn.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#define PYTHON_OLDEST_MINOR 8 // the bootstraps are written for these and newer
+#define NODE_OLDEST_MAJOR 18
+
+// Reads digits at *s and moves it on; false without any.
+static bool take_number(const char **s, unsigned *out)
+{
+    unsigned n = 0;
+    const char *c = *s;
+
+    if (*c < '0' || *c > '9')
+        return false;
+    for (; *c >= '0' && *c <= '9' && n < 100000; c++)
+        n = n * 10 + (unsigned)(*c - '0');
+    *s = c;
+    *out = n;
+    return true;
+}
+
+// An executable that is not a script (a shim); resolves links into `real`.
+static bool real_program(const char *path, char real[static PATH_MAX])
+{
+    _cleanup_close_ int fd = -1;
+    char magic[4];
+
+    if (!realpath(path, real) || access(real, X_OK) < 0)
+        return false;
+    fd = open(real, O_RDONLY | O_CLOEXEC);
+    return fd >= 0 && fd_read_full(fd, magic, 4) == 4 && memcmp(magic, "\177ELF", 4) == 0;
+}
+
+static bool have(const struct interpreters *l, enum interpreter_kind kind, unsigned major,
+                 unsigned minor)
+{
+    for (unsigned i = 0; i < l->n; i++) {
+        const struct interpreter *p = &l->list[i];
+        if (p->kind == kind && p->major == major && (kind == INTERPRETER_NODE || p->minor == minor))
+            return true;
+    }
+    return false;
+}
+
+static struct interpreter *add(struct interpreters *l, enum interpreter_kind kind, unsigned major,
+                               unsigned minor, const char *path)
+{
+    struct interpreter *p;
+
+    if (l->n == INTERPRETERS_MAX || strlen(path) >= sizeof(p->path))
+        return NULL;
+    p = &l->list[l->n++];
+    *p = (struct interpreter){.kind = kind, .major = major, .minor = minor};
+    memcpy(p->path, path, strlen(path) + 1);
+    snprintf(p->version, sizeof(p->version), "%u.%u", major, minor);
+    return p;
+}
+
+static void look_for_python(struct interpreters *l, const char *dir, const char *name)
+{
+    char path[PATH_MAX], real[PATH_MAX];
+    const char *at = name + strlen("python3.");
+    unsigned minor, major, patch;
+    struct interpreter *p;
+
+    if (strncmp(name, "python3.", 8) != 0 || !take_number(&at, &minor) || *at)
+        return;
+    if (minor < PYTHON_OLDEST_MINOR || have(l, INTERPRETER_PYTHON, 3, minor))
+        return;
+    if (snprintf(path, sizeof(path), "%s/%s", dir, name) >= (int)sizeof(path) ||
+        !real_program(path, real))
+        return;
+    p = add(l, INTERPRETER_PYTHON, 3, minor, real);
+    if (!p)
+        return;
+    // Version managers name the folder after the version: …/3.11.7/bin
+    for (at = real; (at = strchr(at, '/')); at++) {
+        const char *end = at + 1;
+        if (take_number(&end, &major) && *end++ == '.' && take_number(&end, &minor) &&
+            *end++ == '.' && take_number(&end, &patch) && *end == '/' && major == 3 &&
+            minor == p->minor)
+            snprintf(p->version, sizeof(p->version), "3.%u.%u", minor, patch);
+    }
+}
+
+static void look_for_node(struct interpreters *l, const char *dir)
+{
+    char path[PATH_MAX], real[PATH_MAX];
+    unsigned major = 0, minor = 0;
+    struct interpreter *p;
+    struct buf out;
+    int status = 0;
+    const char *at;
+
+    if (snprintf(path, sizeof(path), "%s/node", dir) >= (int)sizeof(path) ||
+        !real_program(path, real))
+        return;
+    for (unsigned i = 0; i < l->n; i++)
+        if (strcmp(l->list[i].path, real) == 0)
+            return;
+
+    buf_init(&out, 256);
+    char flag[] = "--version", search[] = "PATH=/usr/bin:/bin"; // nothing of the operator's
+    char *const argv[] = {path, flag, NULL};
+    char *const envp[] = {search, NULL};
+    const struct spawn s = {.path = real, .argv = argv, .envp = envp, .cwd = "/"};
+    if (spawn_run(&s, 5000, &out, &status, NULL) == 0 && status == 0 && out.len > 1 &&
+        out.len < 30) {
+        buf_add_char(&out, '\0');
+        at = out.ptr + 1;
+        if (out.ptr[0] == 'v' && take_number(&at, &major) && *at++ == '.' &&
+            take_number(&at, &minor) && major >= NODE_OLDEST_MAJOR &&
+            !have(l, INTERPRETER_NODE, major, minor)) {
+            p = add(l, INTERPRETER_NODE, major, minor, real);
+            if (p) {
+                struct str v = str_trim(str_from(out.ptr + 1));
+                snprintf(p->version, sizeof(p->version), "%.*s", STR_ARG(v));
+            }
+        }
+    }
+    buf_finish(&out);
+}
+
+static void look_in(struct interpreters *l, const char *dir)
+{
+    DIR *d = opendir(dir);
+    const struct dirent *e;
+
+    if (!d)
+        return;
+    while ((e = readdir(d)))
+        look_for_python(l, dir, e->d_name);
+    closedir(d);
+    look_for_node(l, dir);
+}
+
+static int by_name_descending(const struct dirent **a, const struct dirent **b)
+{
+    return strverscmp((*b)->d_name, (*a)->d_name);
+}
+
+// base/<every version, newest first>/bin
+static void look_in_versions(struct interpreters *l, const char *base)
+{
+    struct dirent **names = NULL;
+    char dir[PATH_MAX];
+    int n = scandir(base, &names, NULL, by_name_descending);
+
+    for (int i = 0; i < n; i++) {
+        if (names[i]->d_name[0] != '.' &&
+            snprintf(dir, sizeof(dir), "%s/%s/bin", base, names[i]->d_name) < (int)sizeof(dir))
+            look_in(l, dir);
+        free(names[i]);
+    }
+    free(names);
+}
+
+void interpreters_find(struct interpreters *out)
+{
+    static const char *const below_home[] = {
+        ".pyenv/versions",       ".asdf/installs/python",
+        ".asdf/installs/nodejs", ".local/share/mise/installs/python",
+        ".nvm/versions/node",    ".local/share/mise/installs/node",
+    };
+    const char *home = getenv("HOME"), *root = getenv("PYENV_ROOT"), *path = getenv("PATH");
+    struct str rest, dir;
+    char text[PATH_MAX];
+
+    *out = (struct interpreters){0};
+    rest = str_from(path ? path : "/usr/local/bin:/usr/bin:/bin");
+    while (str_next(&rest, ':', &dir)) {
+        if (dir.len == 0 || dir.ptr[0] != '/' || dir.len >= sizeof(text))
+            continue;
+        memcpy(text, dir.ptr, dir.len);
+        text[dir.len] = '\0';
+        look_in(out, text);
+    }
+    look_in(out, "/usr/local/bin");
+    look_in(out, "/usr/bin");
+    if (root && snprintf(text, sizeof(text), "%s/versions", root) < (int)sizeof(text))
+        look_in_versions(out, text);
+    if (!home || home[0] != '/') {
+        const struct passwd *pw = getpwuid(geteuid()); // main has one thread when it looks
+        home = pw ? pw->pw_dir : NULL;
+    }
+    for (size_t i = 0; home && i < ARRAY_LEN(below_home); i++)
+        if (snprintf(text, sizeof(text), "%s/%s", home, below_home[i]) < (int)sizeof(text))
+            look_in_versions(out, text);
+    look_in_versions(out, "/opt");
+}
+
+// ---- the list as a file: one "kind major minor version path" a line -----------------------------
+
+int interpreters_save(const struct interpreters *list, const char *path, struct err *err)
+{
+    struct buf out;
+    int r;
+
+    buf_init(&out, 64 * 1024);
+    for (unsigned i = 0; i < list->n; i++) {
+        const struct interpreter *p = &list->list[i];
+        buf_addf(&out, "%s %u %u %s %s\n", p->kind == INTERPRETER_PYTHON ? "python" : "node",
+                 p->major, p->minor, p->version, p->path);
+    }
+    if (out.failed)
+        r = err_set(err, -ENOMEM, "out of memory");
+    else
+        r = write_file_atomic(path, buf_str(&out), 0644, err);
+    buf_finish(&out);
+    return r;
+}
+
+static bool take_line(struct interpreter *p, struct str line)
+{
+    struct str kind, major, minor, version;
+    uint64_t a, b;
+
+    if (!str_next(&line, ' ', &kind) || !str_next(&line, ' ', &major) ||
+        !str_next(&line, ' ', &minor) || !str_next(&line, ' ', &version) || line.len == 0)
+        return false;
+    if (str_to_u64(major, &a) < 0 || str_to_u64(minor, &b) < 0 || a > 9999 || b > 9999)
+        return false;
+    *p = (struct interpreter){
+        .kind = str_eq(kind, STR("python")) ? INTERPRETER_PYTHON : INTERPRETER_NODE,
+        .major = (unsigned)a,
+        .minor = (unsigned)b,
+    };
+    if (version.len >= sizeof(p->version) || line.len >= sizeof(p->path))
+        return false;
+    memcpy(p->version, version.ptr, version.len);
+    memcpy(p->path, line.ptr, line.len);
+    return true;
+}
+
+int interpreters_load(struct interpreters *out, const char *path, struct err *err)
+{
+    struct arena arena;
+    struct str text, line;
+    struct interpreters l = {0};
+    int r;
+
+    arena_init(&arena, 1 << 20);
+    r = read_file(&arena, path, 64 * 1024, &text, err);
+    while (r == 0 && l.n < INTERPRETERS_MAX && str_next(&text, '\n', &line))
+        if (take_line(&l.list[l.n], line))
+            l.n++;
+    arena_finish(&arena);
+    if (r < 0)
+        return r;
+    *out = l;
+    return 0;
+}
+
+// ---- choosing ----------------------------------------------------------------------------------
+
+struct interpreter_wish interpreter_wish(struct str runtime)
+{
+    static const char *const others[] = {"java", "ruby", "dotnet", "go1.x"};
+    struct interpreter_wish w = {0};
+    char name[64];
+    const char *at;
+
+    if (runtime.len == 0 || runtime.len >= sizeof(name))
+        return w;
+    memcpy(name, runtime.ptr, runtime.len);
+    name[runtime.len] = '\0';
+    if (strcmp(name, "provided") == 0 || strcmp(name, "provided.al2") == 0 ||
+        strcmp(name, "provided.al2023") == 0) {
+        w.known = w.custom = true;
+        return w;
+    }
+    if (strncmp(name, "python3.", 8) == 0) {
+        at = name + 8;
+        w.kind = INTERPRETER_PYTHON;
+        w.major = 3;
+        w.known = w.managed = take_number(&at, &w.minor) && *at == '\0';
+        return w;
+    }
+    if (strncmp(name, "nodejs", 6) == 0) {
+        at = name + 6;
+        w.kind = INTERPRETER_NODE;
+        w.known = w.managed = take_number(&at, &w.major) && strcmp(at, ".x") == 0;
+        return w;
+    }
+    for (size_t i = 0; i < ARRAY_LEN(others); i++)
+        w.known = w.known || strncmp(name, others[i], strlen(others[i])) == 0;
+    return w;
+}
+
+const struct interpreter *interpreters_choose(const struct interpreters *list,
+                                              const struct interpreter_wish *wish, bool *exact)
+{
+    const struct interpreter *best = NULL;
+    unsigned best_far = UINT_MAX;
+
+    *exact = false;
+    if (!wish->managed)
+        return NULL;
+    for (unsigned i = 0; i < list->n; i++) {
+        const struct interpreter *p = &list->list[i];
+        unsigned is = wish->kind == INTERPRETER_PYTHON ? p->minor : p->major;
+        unsigned want = wish->kind == INTERPRETER_PYTHON ? wish->minor : wish->major;
+        unsigned far = is > want ? is - want : want - is;
+
+        if (p->kind != wish->kind)
+            continue;
+        if (far < best_far || (far == best_far && best && is > want)) {
+            best = p;
+            best_far = far;
+        }
+    }
+    *exact = best && best_far == 0;
+    return best;
+}

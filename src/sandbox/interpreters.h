@@ -1,0 +1,47 @@
+// interpreters.h - which Python and Node.js this host has: the one place that looks for them.
+//
+// `main` looks (it has the operator's PATH and HOME), names what it found to the keeper as what may
+// be run, and saves the list for the server, which may not be able to see the same folders. Real
+// binaries only: the shell scripts that version managers put into PATH are looked behind.
+#ifndef LAMBKIN_SANDBOX_INTERPRETERS_H
+#define LAMBKIN_SANDBOX_INTERPRETERS_H
+
+#include "base/err.h"
+#include "base/str.h"
+
+#define INTERPRETERS_MAX 32
+
+enum interpreter_kind { INTERPRETER_PYTHON, INTERPRETER_NODE };
+
+struct interpreter {
+    enum interpreter_kind kind;
+    unsigned major, minor; // 3, 11; Node.js: 20, 11
+    char version[32];      // as exact as is known: "3.11.7", "3.11", "20.11.1"
+    char path[256];        // absolute, no symbolic links
+};
+
+struct interpreters {
+    struct interpreter list[INTERPRETERS_MAX];
+    unsigned n;
+};
+
+// Blocking: reads folders and asks `node` for its version. One of each Python 3.x (from 3.8) and
+// of each Node.js major (from 18), the first found in PATH, then what version managers installed.
+void interpreters_find(struct interpreters *out);
+int interpreters_save(const struct interpreters *list, const char *path, struct err *err);
+int interpreters_load(struct interpreters *out, const char *path, struct err *err);
+
+// What a runtime's name ("python3.12", "nodejs22.x", "provided.al2023", "java21") asks for.
+struct interpreter_wish {
+    bool known;   // AWS has, had or will have such a runtime
+    bool custom;  // provided*: needs no interpreter
+    bool managed; // there is a bootstrap for it: kind, major and minor are valid
+    enum interpreter_kind kind;
+    unsigned major, minor;
+};
+struct interpreter_wish interpreter_wish(struct str runtime);
+// The exact version, else the nearest of its language (of two as near the newer), else NULL.
+const struct interpreter *interpreters_choose(const struct interpreters *list,
+                                              const struct interpreter_wish *wish, bool *exact);
+
+#endif
