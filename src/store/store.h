@@ -51,10 +51,10 @@ int store_open_with(const struct store_options *options, struct store **out, str
 void store_close(struct store *s);
 void store_closep(struct store **s);
 
-// Waits for its turn when writing. The arena of nobody is involved: tx lives until commit or abort.
+// Waits for its turn when writing.
 int store_begin(struct store *s, enum store_mode mode, struct store_tx **out, struct err *err);
 // Consumes *tx whatever the answer. For a writer 0 means durable; anything else means that nothing
-// of this transaction happened. Statements that are still open are reset.
+// of this transaction happened.
 int store_commit(struct store_tx **tx, struct err *err);
 void store_abort(struct store_tx *tx); // accepts NULL
 void store_abortp(struct store_tx **tx);
@@ -62,11 +62,13 @@ enum store_mode store_tx_mode(const struct store_tx *tx);
 
 // --- statements ---
 //
-// store_prepare answers a statement out of the connection's cache, ready for binding; it belongs
-// to the transaction and goes back with store_reset (or at the end of the transaction). Parameters
-// count from 1, columns from 0. Bound strings are borrowed until store_reset. What store_col_str
-// answers is valid until the next store_step or store_reset on that statement: copy into an arena
-// what is to stay (store_take_str). A failed bind is reported by store_step.
+// store_prepare answers a statement of the connection's cache, ready for binding. Whoever prepares
+// gives it back with store_reset, before or after the end of the transaction (after it, only
+// store_reset makes sense). Parameters count from 1, columns from 0. Bound strings are borrowed
+// until store_reset. What store_col_str answers is valid until the next store_step or store_reset
+// on that statement: copy into an arena what is to stay (store_take_str). A failed bind is
+// reported by store_step. In a write transaction the first failure is final, also a constraint's:
+// ON CONFLICT says what to do instead; commit then answers that failure.
 
 int store_prepare(struct store_tx *tx, const char *sql, struct store_stmt **out, struct err *err);
 void store_bind_str(struct store_stmt *s, int at, struct str text); // absent: NULL
@@ -74,8 +76,7 @@ void store_bind_blob(struct store_stmt *s, int at, struct str bytes);
 void store_bind_i64(struct store_stmt *s, int at, int64_t n);
 void store_bind_f64(struct store_stmt *s, int at, double n);
 void store_bind_null(struct store_stmt *s, int at);
-// 1: there is a row; 0: done; negative: failed. After a failure in a write transaction only
-// abort is sensible; commit then fails too.
+// 1: there is a row; 0: done; negative: failed.
 int store_step(struct store_stmt *s, struct err *err);
 struct str store_col_str(struct store_stmt *s, int column); // NULL: the absent string
 struct str store_col_blob(struct store_stmt *s, int column);
@@ -138,6 +139,7 @@ struct store_stats {
     uint64_t aborted; // write transactions that were rolled back
     uint64_t reads;
     uint64_t largest_group;
+    uint64_t queued; // writers that wait for their turn at this moment
 };
 void store_get_stats(struct store *s, struct store_stats *out);
 
