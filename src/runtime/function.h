@@ -66,12 +66,19 @@ struct function_config {
     struct str *entrypoint, *command;
     size_t n_entrypoint, n_command;
     struct str working_dir;
+
+    // --- the runtime's own, set by seal ---
+    bool own_start;          // needs a process started for it: no spare can become it
+    bool bootstrap_in_layer; // provided.*: /opt/bootstrap
+    bool bootstrap_missing;  // provided.*: neither /var/task/bootstrap nor /opt/bootstrap
+    _Atomic(void *) pool;    // where its environments are, once asked for
 };
 
 // NULL when out of memory. One reference, the caller's.
 struct function_config *function_config_new(void);
 // Copies `s` into the config's arena.
 struct str function_config_str(struct function_config *f, struct str s);
+// Looks into code_dir and layer_dirs (which are complete by now): may block on the disk.
 void function_config_seal(struct function_config *f);
 struct function_config *function_config_ref(struct function_config *f);
 void function_config_unref(struct function_config *f); // accepts NULL

@@ -13,12 +13,12 @@
 #include "runtime/log_sink.h"
 
 struct http_request;
-struct keeper_client;
 
 // ---- life ------------------------------------------------------------------------------------
 
 struct runtime_config {
-    const char *data_dir;         // <data_dir>/run gets the bootstraps; absolute, copied
+    const char *data_dir; // absolute, copied; <data_dir>/code and <data_dir>/runtime are ours
+    int keeper_fd;        // a connection to the keeper; taken, also on failure. -1: none yet
     unsigned account_concurrency; // 0: 1,000
     unsigned freeze_after_ms;     // 0: 2,000; UINT_MAX: never
     unsigned idle_after_ms;       // an environment ends after this long idle; 0: 300,000
@@ -30,9 +30,12 @@ struct runtime_config {
                               // the sandbox, answered by the platform handler)
 };
 
-// Before the loops run, after keeper_connect() and loops_start(). Writes the bootstraps below
-// data_dir/run.
+// After loops_start(), on none of the loops. Reads <data_dir>/run/interpreters (interpreters_save),
+// or looks for interpreters itself when that is not there. The bootstraps are already in
+// <data_dir>/runtime: runtime_files_write().
 int runtime_start(const struct runtime_config *config, struct err *err);
+// A new keeper was started: fd is a connection to it, taken also on failure. Not on a loop.
+int runtime_keeper_replace(int fd, struct err *err);
 // New invocations fail with ServiceException; waiting ones too; running ones go on. Any thread.
 void runtime_drain(void);
 // Invocations that are not done yet; environments that exist. For the drain's end. Any thread.
@@ -71,8 +74,7 @@ struct runtime_credentials_provider {
 };
 void runtime_set_credentials_provider(struct runtime_credentials_provider p);
 
-// Requests that functions send to AWS_ENDPOINT_URL: on the environment's loop. `ctx` is the
-// platform's, runtime_platform_function() tells whose request it is.
+// Requests that functions send to AWS_ENDPOINT_URL arrive here, on the environment's loop.
 void runtime_set_platform_handler(void (*handler)(void *ctx, struct http_request *req), void *ctx);
 
 // ---- concurrency -------------------------------------------------------------------------------

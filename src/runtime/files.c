@@ -1,0 +1,47 @@
+// files.c - writes the bootstraps that the binary carries (tools/embed.py) to the runtime folder.
+
+#include "runtime/files.h"
+
+#include "base/arena.h"
+#include "base/cleanup.h"
+#include "os/file.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+
+extern const unsigned char runtime_python_bootstrap[], runtime_node_bootstrap[];
+extern const size_t runtime_python_bootstrap_len, runtime_node_bootstrap_len;
+
+static int write_one(const char *dir, const char *name, struct str content, struct err *err)
+{
+    struct arena arena;
+    struct str old = STR_NULL;
+    char path[PATH_MAX];
+    bool same;
+
+    if (snprintf(path, sizeof(path), "%s/%s", dir, name) >= (int)sizeof(path))
+        return err_set(err, -ENAMETOOLONG, "the data directory's path is too long");
+    arena_init(&arena, 4 << 20);
+    same = read_file(&arena, path, 1 << 20, &old, NULL) == 0 && str_eq(old, content);
+    arena_finish(&arena);
+    return same ? 0 : write_file_atomic(path, content, 0644, err);
+}
+
+int runtime_files_write(const char *dir, struct err *err)
+{
+    const struct {
+        const char *name;
+        struct str content;
+    } files[] = {
+        {RUNTIME_PYTHON_BOOTSTRAP,
+         {(const char *)runtime_python_bootstrap, runtime_python_bootstrap_len}},
+        {RUNTIME_NODE_BOOTSTRAP,
+         {(const char *)runtime_node_bootstrap, runtime_node_bootstrap_len}},
+    };
+    int r = mkdir_p(dir, 0755, err);
+
+    for (size_t i = 0; r == 0 && i < ARRAY_LEN(files); i++)
+        r = write_one(dir, files[i].name, files[i].content, err);
+    return r;
+}

@@ -1,0 +1,104 @@
+// function.c - snapshots of function versions: made once, then only read and counted.
+
+#include "runtime/function.h"
+
+#include "base/cleanup.h"
+
+#include <limits.h>
+#include <stdio.h>
+#include <sys/stat.h>
+
+static atomic_uint_fast64_t last_generation;
+
+struct function_config *function_config_new(void)
+{
+    struct function_config *f = calloc(1, sizeof(*f));
+
+    if (!f)
+        return NULL;
+    arena_init(&f->arena, 4 << 20);
+    atomic_store(&f->refs, 1);
+    f->memory_mb = 128;
+    f->tmp_mb = 512;
+    f->timeout_ms = 3000;
+    f->app_log_level = f->system_log_level = FUNCTION_LOG_INFO;
+    return f;
+}
+
+struct str function_config_str(struct function_config *f, struct str s)
+{
+    return arena_str(&f->arena, s);
+}
+
+static bool exists_below(struct str dir, const char *name)
+{
+    char path[PATH_MAX];
+    struct stat st;
+
+    if (snprintf(path, sizeof(path), "%.*s/%s", STR_ARG(dir), name) >= (int)sizeof(path))
+        return false;
+    return stat(path, &st) == 0;
+}
+
+// What the process must be given when it starts: the dynamic linker's and the interpreter's own
+// settings are read once, then it is too late.
+static bool needs_own_start(const struct function_config *f)
+{
+    static const struct str prefixes[] = {
+        STR_INIT("LD_"), STR_INIT("PYTHON"), STR_INIT("NODE_"), STR_INIT("MALLOC_"),
+        STR_INIT("LC_"), STR_INIT("GLIBC_"), STR_INIT("UV_"),
+    };
+    static const struct str names[] = {STR_INIT("LANG"), STR_INIT("AWS_LAMBDA_EXEC_WRAPPER")};
+
+    for (size_t i = 0; i < f->n_variables; i++) {
+        struct str name = f->variables[i].name;
+        if (str_eq(name, STR("PYTHONPATH"))) // the bootstrap's own work
+            continue;
+        for (size_t k = 0; k < ARRAY_LEN(prefixes); k++)
+            if (str_starts(name, prefixes[k]))
+                return true;
+        for (size_t k = 0; k < ARRAY_LEN(names); k++)
+            if (str_eq(name, names[k]))
+                return true;
+    }
+    if (exists_below(f->code_dir, "lib"))
+        return true;
+    for (unsigned i = 0; i < f->n_layers; i++)
+        if (exists_below(f->layer_dirs[i], "lib") || exists_below(f->layer_dirs[i], "extensions"))
+            return true;
+    return f->debug || f->n_entrypoint > 0 || f->n_command > 0;
+}
+
+void function_config_seal(struct function_config *f)
+{
+    f->own_start = needs_own_start(f);
+    if (str_starts(f->runtime, STR("provided"))) {
+        f->bootstrap_missing = !exists_below(f->code_dir, "bootstrap");
+        for (unsigned i = 0; i < f->n_layers && f->bootstrap_missing; i++) {
+            if (exists_below(f->layer_dirs[i], "bootstrap")) {
+                f->bootstrap_in_layer = true;
+                f->bootstrap_missing = false;
+            }
+        }
+    }
+    f->generation = atomic_fetch_add(&last_generation, 1) + 1;
+}
+
+struct function_config *function_config_ref(struct function_config *f)
+{
+    atomic_fetch_add_explicit(&f->refs, 1, memory_order_relaxed);
+    return f;
+}
+
+void function_config_unref(struct function_config *f)
+{
+    if (!f || atomic_fetch_sub_explicit(&f->refs, 1, memory_order_acq_rel) != 1)
+        return;
+    arena_finish(&f->arena);
+    free(f);
+}
+
+void function_config_unrefp(struct function_config **f)
+{
+    function_config_unref(*f);
+}
