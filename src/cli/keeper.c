@@ -1,0 +1,64 @@
+// keeper.c - the keeper process, as main starts it.
+#include "base/cleanup.h"
+#include "cli/link.h"
+#include "cli/settings.h"
+#include "cli/verb.h"
+#include "os/fd.h"
+#include "os/log.h"
+#include "sandbox/keeper.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <unistd.h>
+
+// "path:path:…" taken apart in place.
+static void list_interpreters(char *paths, struct keeper_config *config)
+{
+    char *save = NULL;
+
+    for (char *p = strtok_r(paths, ":", &save);
+         p && config->n_interpreters < KEEPER_MAX_INTERPRETERS; p = strtok_r(NULL, ":", &save))
+        config->interpreters[config->n_interpreters++] = p;
+}
+
+int keeper_child_main(int argc, char **argv)
+{
+    _cleanup_(config_destroyp) struct config *c = NULL;
+    _cleanup_(buf_finishp) struct buf text = {0};
+    _cleanup_free_ char *interpreters = NULL;
+    struct keeper_config config = {0};
+    char runtime_dir[SANDBOX_MAX_PATH];
+    struct err err = ERR_INIT;
+    enum log_level level = LOG_LEVEL_INFO;
+
+    (void)argc;
+    (void)argv;
+    // Main blocked them for itself; the keeper ends when its socket does.
+    sigset_t none;
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+    signal(SIGINT, SIG_IGN);
+    signal(SIGTERM, SIG_IGN);
+    buf_init(&text, 1 << 20);
+    if (fd_read_all(LINK_FD_SETTINGS, &text) < 0 ||
+        settings_load_text(buf_str(&text), &c, &err) < 0) {
+        fprintf(stderr, "lambkin: the keeper is started by `lambkin serve` only %s\n", err.message);
+        return EXIT_USAGE;
+    }
+    close(LINK_FD_SETTINGS);
+    fd_set_cloexec(LINK_FD_MAIN, true);
+    fd_set_cloexec(LINK_FD_LOCK, true);
+    log_level_parse(config_str(c, "log-level"), &level);
+    log_init("keeper", level);
+    config.data_dir = config_cstr(c, "data-dir");
+    snprintf(runtime_dir, sizeof(runtime_dir), "%s/runtime", config.data_dir);
+    config.runtime_dir = runtime_dir;
+    if (config_cstr(c, "run-interpreters")) {
+        interpreters = strdup(config_cstr(c, "run-interpreters"));
+        if (interpreters)
+            list_interpreters(interpreters, &config);
+    }
+    if (sandbox_degree_parse(config_str(c, "isolation"), &config.degree) < 0)
+        return EXIT_USAGE;
+    return keeper_main(&config, LINK_FD_MAIN);
+}
