@@ -157,6 +157,7 @@ struct wire_service {
     bool query_compatible;              // x-amzn-query-error on errors
     bool type_in_body;                  // errors carry "Type": "User" as Lambda's do
     const struct aws_error *validation; // a broken constraint
+    const struct aws_error *missing;    // a parameter that is missing, when it has its own kind
     const struct wire_operation *operations;
     unsigned n_operations;
     const struct aws_error *const *errors;
@@ -233,7 +234,7 @@ size_t wire_out_bytes(const struct wire_operation *op);
 int wire_decode(const struct wire_operation *op, enum wire_protocol p,
                 const struct wire_http_in *in, struct arena *a, void *out, struct err *err);
 // Checks required members, lengths, ranges, enumerations and patterns; all findings (up to the
-// space in err) stand in one message: "2 validation errors detected: …".
+// space in err) stand in one message: "2 validation errors detected: …". -EBADMSG, -ENOMEM.
 int wire_validate(const struct wire_operation *op, const void *in, struct arena *a,
                   struct err *err);
 // Answers with the operation's structure, or with an error in the form the protocol wants:
@@ -252,6 +253,9 @@ int wire_shape_to_json(const struct wire_service *s, unsigned shape, const void 
                        struct buf *out);
 int wire_shape_from_json(const struct wire_service *s, unsigned shape, struct str json,
                          struct arena *a, void *value, struct err *err);
+
+// Whether a service's pattern is one we can read; for tests.
+bool wire_pattern_compiles(const struct wire_service *s, unsigned pattern);
 
 // Errors every service shares; not in the models.
 extern const struct aws_error WIRE_SERIALIZATION_EXCEPTION; // 400

@@ -108,6 +108,7 @@ const struct wire_service wire_apigatewaymanagementapi = {
     .query_compatible = false,
     .type_in_body = false,
     .validation = &WIRE_VALIDATION_EXCEPTION,
+    .missing = NULL,
     .operations = operations,
     .n_operations = 3,
     .errors = errors,

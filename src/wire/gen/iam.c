@@ -3027,6 +3027,7 @@ const struct wire_service wire_iam = {
     .query_compatible = false,
     .type_in_body = false,
     .validation = &WIRE_VALIDATION_ERROR,
+    .missing = NULL,
     .operations = operations,
     .n_operations = 176,
     .errors = errors,

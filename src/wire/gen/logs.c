@@ -3387,6 +3387,7 @@ const struct wire_service wire_logs = {
     .query_compatible = false,
     .type_in_body = false,
     .validation = &LOGS_INVALID_PARAMETER_EXCEPTION,
+    .missing = NULL,
     .operations = operations,
     .n_operations = 113,
     .errors = errors,

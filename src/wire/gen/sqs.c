@@ -196,49 +196,49 @@ static const struct wire_shape shapes[] = {
     /* 71 MessageNotInflight */ {0, 0, 2276, 0, 0, 0, sizeof(struct sqs_message_not_inflight), 0, 110, 0, 0, 0, 0, 0, WIRE_EXCEPTION, WIRE_STRUCTURE, WIRE_TIME_DEFAULT},
     /* 72 MessageSystemAttributeList */ {0, 0, 2295, 0, 0, 0, sizeof(struct sqs_message_system_attribute_list), sizeof(struct str), 110, 1, 0, 0, 0, 0, WIRE_FLATTENED, WIRE_LIST, WIRE_TIME_DEFAULT},
     /* 73 MessageSystemAttributeMap */ {0, 0, 2322, 0, 0, 0, sizeof(struct sqs_message_system_attribute_map), sizeof(struct sqs_message_system_attribute_map_entry), 111, 2, 0, 0, 0, 0, WIRE_FLATTENED, WIRE_MAP, WIRE_TIME_DEFAULT},
-    /* 74 MessageSystemAttributeName */ {0, 0, 2525, 0, 0, 0, sizeof(struct str), 0, 113, 0, 0, 0, 10, 0, 0, WIRE_STRING, WIRE_TIME_DEFAULT},
-    /* 75 MessageSystemAttributeNameForSends */ {0, 0, 2552, 0, 0, 0, sizeof(struct str), 0, 113, 0, 0, 10, 1, 0, 0, WIRE_STRING, WIRE_TIME_DEFAULT},
-    /* 76 MessageSystemAttributeValue */ {0, 0, 2587, 0, 0, 0, sizeof(struct sqs_message_system_attribute_value), 0, 113, 5, 0, 11, 0, 0, 0, WIRE_STRUCTURE, WIRE_TIME_DEFAULT},
-    /* 77 MissingParameter */ {0, 0, 2615, 0, 0, 0, sizeof(struct sqs_missing_parameter), 0, 118, 1, 0, 11, 0, 0, WIRE_EXCEPTION, WIRE_STRUCTURE, WIRE_TIME_DEFAULT},
-    /* 78 NullableInteger */ {0, 0, 2632, 0, 0, 0, sizeof(int64_t), 0, 119, 0, 0, 11, 0, 0, 0, WIRE_INTEGER, WIRE_TIME_DEFAULT},
-    /* 79 NullableLong */ {0, 0, 2648, 0, 0, 0, sizeof(int64_t), 0, 119, 0, 0, 11, 0, 0, 0, WIRE_LONG, WIRE_TIME_DEFAULT},
-    /* 80 OverLimit */ {0, 0, 2661, 0, 0, 0, sizeof(struct sqs_over_limit), 0, 119, 1, 0, 11, 0, 0, WIRE_EXCEPTION, WIRE_STRUCTURE, WIRE_TIME_DEFAULT},
-    /* 81 PurgeQueueInProgress */ {0, 0, 2671, 0, 0, 0, sizeof(struct sqs_purge_queue_in_progress), 0, 120, 1, 0, 11, 0, 0, WIRE_EXCEPTION, WIRE_STRUCTURE, WIRE_TIME_DEFAULT},
-    /* 82 PurgeQueueRequest */ {0, 0, 2692, 0, 0, 0, sizeof(struct sqs_purge_queue_in), 0, 121, 1, 0, 11, 0, 0, 0, WIRE_STRUCTURE, WIRE_TIME_DEFAULT},
-    /* 83 QueueAttributeMap */ {0, 0, 2710, 0, 0, 0, sizeof(struct sqs_queue_attribute_map), sizeof(struct sqs_queue_attribute_map_entry), 122, 2, 0, 11, 0, 0, WIRE_FLATTENED, WIRE_MAP, WIRE_TIME_DEFAULT},
-    /* 84 QueueAttributeName */ {0, 0, 3142, 0, 0, 0, sizeof(struct str), 0, 124, 0, 0, 11, 22, 0, 0, WIRE_STRING, WIRE_TIME_DEFAULT},
-    /* 85 QueueDeletedRecently */ {0, 0, 3161, 0, 0, 0, sizeof(struct sqs_queue_deleted_recently), 0, 124, 1, 0, 33, 0, 0, WIRE_EXCEPTION, WIRE_STRUCTURE, WIRE_TIME_DEFAULT},
-    /* 86 QueueDoesNotExist */ {0, 0, 3182, 0, 0, 0, sizeof(struct sqs_queue_does_not_exist), 0, 125, 1, 0, 33, 0, 0, WIRE_EXCEPTION, WIRE_STRUCTURE, WIRE_TIME_DEFAULT},
-    /* 87 QueueNameExists */ {0, 0, 3200, 0, 0, 0, sizeof(struct sqs_queue_name_exists), 0, 126, 1, 0, 33, 0, 0, WIRE_EXCEPTION, WIRE_STRUCTURE, WIRE_TIME_DEFAULT},
-    /* 88 QueueUrlList */ {0, 0, 3216, 0, 0, 0, sizeof(struct sqs_queue_url_list), sizeof(struct str), 127, 1, 0, 33, 0, 0, WIRE_FLATTENED, WIRE_LIST, WIRE_TIME_DEFAULT},
-    /* 89 ReceiptHandleIsInvalid */ {0, 0, 3229, 0, 0, 0, sizeof(struct sqs_receipt_handle_is_invalid), 0, 128, 1, 0, 33, 0, 0, WIRE_EXCEPTION, WIRE_STRUCTURE, WIRE_TIME_DEFAULT},
-    /* 90 ReceiveMessageRequest */ {0, 0, 3362, 0, 0, 0, sizeof(struct sqs_receive_message_in), 0, 129, 8, 0, 33, 0, 0, 0, WIRE_STRUCTURE, WIRE_TIME_DEFAULT},
-    /* 91 ReceiveMessageResult */ {0, 0, 3393, 0, 0, 0, sizeof(struct sqs_receive_message_out), 0, 137, 1, 0, 33, 0, 0, 0, WIRE_STRUCTURE, WIRE_TIME_DEFAULT},
-    /* 92 RemovePermissionRequest */ {0, 0, 3414, 0, 0, 0, sizeof(struct sqs_remove_permission_in), 0, 138, 2, 0, 33, 0, 0, 0, WIRE_STRUCTURE, WIRE_TIME_DEFAULT},
-    /* 93 RequestThrottled */ {0, 0, 3438, 0, 0, 0, sizeof(struct sqs_request_throttled), 0, 140, 1, 0, 33, 0, 0, WIRE_EXCEPTION, WIRE_STRUCTURE, WIRE_TIME_DEFAULT},
-    /* 94 ResourceNotFoundException */ {0, 0, 3455, 0, 0, 0, sizeof(struct sqs_resource_not_found_exception), 0, 141, 1, 0, 33, 0, 0, WIRE_EXCEPTION, WIRE_STRUCTURE, WIRE_TIME_DEFAULT},
-    /* 95 SendMessageBatchRequest */ {0, 0, 3481, 0, 0, 0, sizeof(struct sqs_send_message_batch_in), 0, 142, 2, 0, 33, 0, 0, 0, WIRE_STRUCTURE, WIRE_TIME_DEFAULT},
-    /* 96 SendMessageBatchRequestEntry */ {0, 0, 3564, 0, 0, 0, sizeof(struct sqs_send_message_batch_request_entry), 0, 144, 7, 0, 33, 0, 0, 0, WIRE_STRUCTURE, WIRE_TIME_DEFAULT},
-    /* 97 SendMessageBatchRequestEntryList */ {0, 0, 3593, 0, 0, 0, sizeof(struct sqs_send_message_batch_request_entry_list), sizeof(struct sqs_send_message_batch_request_entry), 151, 1, 0, 33, 0, 0, WIRE_FLATTENED, WIRE_LIST, WIRE_TIME_DEFAULT},
-    /* 98 SendMessageBatchResult */ {0, 0, 3626, 0, 0, 0, sizeof(struct sqs_send_message_batch_out), 0, 152, 2, 0, 33, 0, 0, 0, WIRE_STRUCTURE, WIRE_TIME_DEFAULT},
-    /* 99 SendMessageBatchResultEntry */ {0, 0, 3695, 0, 0, 0, sizeof(struct sqs_send_message_batch_result_entry), 0, 154, 6, 0, 33, 0, 0, 0, WIRE_STRUCTURE, WIRE_TIME_DEFAULT},
-    /* 100 SendMessageBatchResultEntryList */ {0, 0, 3723, 0, 0, 0, sizeof(struct sqs_send_message_batch_result_entry_list), sizeof(struct sqs_send_message_batch_result_entry), 160, 1, 0, 33, 0, 0, WIRE_FLATTENED, WIRE_LIST, WIRE_TIME_DEFAULT},
-    /* 101 SendMessageRequest */ {0, 0, 3755, 0, 0, 0, sizeof(struct sqs_send_message_in), 0, 161, 7, 0, 33, 0, 0, 0, WIRE_STRUCTURE, WIRE_TIME_DEFAULT},
-    /* 102 SendMessageResult */ {0, 0, 3774, 0, 0, 0, sizeof(struct sqs_send_message_out), 0, 168, 5, 0, 33, 0, 0, 0, WIRE_STRUCTURE, WIRE_TIME_DEFAULT},
-    /* 103 SetQueueAttributesRequest */ {0, 0, 3792, 0, 0, 0, sizeof(struct sqs_set_queue_attributes_in), 0, 173, 2, 0, 33, 0, 0, 0, WIRE_STRUCTURE, WIRE_TIME_DEFAULT},
-    /* 104 StartMessageMoveTaskRequest */ {0, 0, 3818, 0, 0, 0, sizeof(struct sqs_start_message_move_task_in), 0, 175, 3, 0, 33, 0, 0, 0, WIRE_STRUCTURE, WIRE_TIME_DEFAULT},
-    /* 105 StartMessageMoveTaskResult */ {0, 0, 3846, 0, 0, 0, sizeof(struct sqs_start_message_move_task_out), 0, 178, 1, 0, 33, 0, 0, 0, WIRE_STRUCTURE, WIRE_TIME_DEFAULT},
-    /* 106 String */ {0, 0, 3873, 0, 0, 0, sizeof(struct str), 0, 179, 0, 0, 33, 0, 0, 0, WIRE_STRING, WIRE_TIME_DEFAULT},
-    /* 107 StringList */ {0, 0, 3880, 0, 0, 0, sizeof(struct sqs_string_list), sizeof(struct str), 179, 1, 0, 33, 0, 0, 0, WIRE_LIST, WIRE_TIME_DEFAULT},
-    /* 108 TagKey */ {0, 0, 3891, 0, 0, 0, sizeof(struct str), 0, 180, 0, 0, 33, 0, 0, 0, WIRE_STRING, WIRE_TIME_DEFAULT},
-    /* 109 TagKeyList */ {0, 0, 3898, 0, 0, 0, sizeof(struct sqs_tag_key_list), sizeof(struct str), 180, 1, 0, 33, 0, 0, WIRE_FLATTENED, WIRE_LIST, WIRE_TIME_DEFAULT},
-    /* 110 TagMap */ {0, 0, 3913, 0, 0, 0, sizeof(struct sqs_tag_map), sizeof(struct sqs_tag_map_entry), 181, 2, 0, 33, 0, 0, WIRE_FLATTENED, WIRE_MAP, WIRE_TIME_DEFAULT},
-    /* 111 TagQueueRequest */ {0, 0, 3920, 0, 0, 0, sizeof(struct sqs_tag_queue_in), 0, 183, 2, 0, 33, 0, 0, 0, WIRE_STRUCTURE, WIRE_TIME_DEFAULT},
-    /* 112 TagValue */ {0, 0, 3936, 0, 0, 0, sizeof(struct str), 0, 185, 0, 0, 33, 0, 0, 0, WIRE_STRING, WIRE_TIME_DEFAULT},
-    /* 113 Token */ {0, 0, 3945, 0, 0, 0, sizeof(struct str), 0, 185, 0, 0, 33, 0, 0, 0, WIRE_STRING, WIRE_TIME_DEFAULT},
-    /* 114 TooManyEntriesInBatchRequest */ {0, 0, 3951, 0, 0, 0, sizeof(struct sqs_too_many_entries_in_batch_request), 0, 185, 1, 0, 33, 0, 0, WIRE_EXCEPTION, WIRE_STRUCTURE, WIRE_TIME_DEFAULT},
-    /* 115 UnsupportedOperation */ {0, 0, 3980, 0, 0, 0, sizeof(struct sqs_unsupported_operation), 0, 186, 1, 0, 33, 0, 0, WIRE_EXCEPTION, WIRE_STRUCTURE, WIRE_TIME_DEFAULT},
-    /* 116 UntagQueueRequest */ {0, 0, 4009, 0, 0, 0, sizeof(struct sqs_untag_queue_in), 0, 187, 2, 0, 33, 0, 0, 0, WIRE_STRUCTURE, WIRE_TIME_DEFAULT},
+    /* 74 MessageSystemAttributeName */ {0, 0, 2348, 0, 0, 0, sizeof(struct str), 0, 113, 0, 0, 0, 0, 0, 0, WIRE_STRING, WIRE_TIME_DEFAULT},
+    /* 75 MessageSystemAttributeNameForSends */ {0, 0, 2375, 0, 0, 0, sizeof(struct str), 0, 113, 0, 0, 0, 0, 0, 0, WIRE_STRING, WIRE_TIME_DEFAULT},
+    /* 76 MessageSystemAttributeValue */ {0, 0, 2410, 0, 0, 0, sizeof(struct sqs_message_system_attribute_value), 0, 113, 5, 0, 0, 0, 0, 0, WIRE_STRUCTURE, WIRE_TIME_DEFAULT},
+    /* 77 MissingParameter */ {0, 0, 2438, 0, 0, 0, sizeof(struct sqs_missing_parameter), 0, 118, 1, 0, 0, 0, 0, WIRE_EXCEPTION, WIRE_STRUCTURE, WIRE_TIME_DEFAULT},
+    /* 78 NullableInteger */ {0, 0, 2455, 0, 0, 0, sizeof(int64_t), 0, 119, 0, 0, 0, 0, 0, 0, WIRE_INTEGER, WIRE_TIME_DEFAULT},
+    /* 79 NullableLong */ {0, 0, 2471, 0, 0, 0, sizeof(int64_t), 0, 119, 0, 0, 0, 0, 0, 0, WIRE_LONG, WIRE_TIME_DEFAULT},
+    /* 80 OverLimit */ {0, 0, 2484, 0, 0, 0, sizeof(struct sqs_over_limit), 0, 119, 1, 0, 0, 0, 0, WIRE_EXCEPTION, WIRE_STRUCTURE, WIRE_TIME_DEFAULT},
+    /* 81 PurgeQueueInProgress */ {0, 0, 2494, 0, 0, 0, sizeof(struct sqs_purge_queue_in_progress), 0, 120, 1, 0, 0, 0, 0, WIRE_EXCEPTION, WIRE_STRUCTURE, WIRE_TIME_DEFAULT},
+    /* 82 PurgeQueueRequest */ {0, 0, 2515, 0, 0, 0, sizeof(struct sqs_purge_queue_in), 0, 121, 1, 0, 0, 0, 0, 0, WIRE_STRUCTURE, WIRE_TIME_DEFAULT},
+    /* 83 QueueAttributeMap */ {0, 0, 2533, 0, 0, 0, sizeof(struct sqs_queue_attribute_map), sizeof(struct sqs_queue_attribute_map_entry), 122, 2, 0, 0, 0, 0, WIRE_FLATTENED, WIRE_MAP, WIRE_TIME_DEFAULT},
+    /* 84 QueueAttributeName */ {0, 0, 2551, 0, 0, 0, sizeof(struct str), 0, 124, 0, 0, 0, 0, 0, 0, WIRE_STRING, WIRE_TIME_DEFAULT},
+    /* 85 QueueDeletedRecently */ {0, 0, 2570, 0, 0, 0, sizeof(struct sqs_queue_deleted_recently), 0, 124, 1, 0, 0, 0, 0, WIRE_EXCEPTION, WIRE_STRUCTURE, WIRE_TIME_DEFAULT},
+    /* 86 QueueDoesNotExist */ {0, 0, 2591, 0, 0, 0, sizeof(struct sqs_queue_does_not_exist), 0, 125, 1, 0, 0, 0, 0, WIRE_EXCEPTION, WIRE_STRUCTURE, WIRE_TIME_DEFAULT},
+    /* 87 QueueNameExists */ {0, 0, 2609, 0, 0, 0, sizeof(struct sqs_queue_name_exists), 0, 126, 1, 0, 0, 0, 0, WIRE_EXCEPTION, WIRE_STRUCTURE, WIRE_TIME_DEFAULT},
+    /* 88 QueueUrlList */ {0, 0, 2625, 0, 0, 0, sizeof(struct sqs_queue_url_list), sizeof(struct str), 127, 1, 0, 0, 0, 0, WIRE_FLATTENED, WIRE_LIST, WIRE_TIME_DEFAULT},
+    /* 89 ReceiptHandleIsInvalid */ {0, 0, 2638, 0, 0, 0, sizeof(struct sqs_receipt_handle_is_invalid), 0, 128, 1, 0, 0, 0, 0, WIRE_EXCEPTION, WIRE_STRUCTURE, WIRE_TIME_DEFAULT},
+    /* 90 ReceiveMessageRequest */ {0, 0, 2771, 0, 0, 0, sizeof(struct sqs_receive_message_in), 0, 129, 8, 0, 0, 0, 0, 0, WIRE_STRUCTURE, WIRE_TIME_DEFAULT},
+    /* 91 ReceiveMessageResult */ {0, 0, 2802, 0, 0, 0, sizeof(struct sqs_receive_message_out), 0, 137, 1, 0, 0, 0, 0, 0, WIRE_STRUCTURE, WIRE_TIME_DEFAULT},
+    /* 92 RemovePermissionRequest */ {0, 0, 2823, 0, 0, 0, sizeof(struct sqs_remove_permission_in), 0, 138, 2, 0, 0, 0, 0, 0, WIRE_STRUCTURE, WIRE_TIME_DEFAULT},
+    /* 93 RequestThrottled */ {0, 0, 2847, 0, 0, 0, sizeof(struct sqs_request_throttled), 0, 140, 1, 0, 0, 0, 0, WIRE_EXCEPTION, WIRE_STRUCTURE, WIRE_TIME_DEFAULT},
+    /* 94 ResourceNotFoundException */ {0, 0, 2864, 0, 0, 0, sizeof(struct sqs_resource_not_found_exception), 0, 141, 1, 0, 0, 0, 0, WIRE_EXCEPTION, WIRE_STRUCTURE, WIRE_TIME_DEFAULT},
+    /* 95 SendMessageBatchRequest */ {0, 0, 2890, 0, 0, 0, sizeof(struct sqs_send_message_batch_in), 0, 142, 2, 0, 0, 0, 0, 0, WIRE_STRUCTURE, WIRE_TIME_DEFAULT},
+    /* 96 SendMessageBatchRequestEntry */ {0, 0, 3024, 0, 0, 0, sizeof(struct sqs_send_message_batch_request_entry), 0, 144, 7, 0, 0, 0, 0, 0, WIRE_STRUCTURE, WIRE_TIME_DEFAULT},
+    /* 97 SendMessageBatchRequestEntryList */ {0, 0, 3053, 0, 0, 0, sizeof(struct sqs_send_message_batch_request_entry_list), sizeof(struct sqs_send_message_batch_request_entry), 151, 1, 0, 0, 0, 0, WIRE_FLATTENED, WIRE_LIST, WIRE_TIME_DEFAULT},
+    /* 98 SendMessageBatchResult */ {0, 0, 3086, 0, 0, 0, sizeof(struct sqs_send_message_batch_out), 0, 152, 2, 0, 0, 0, 0, 0, WIRE_STRUCTURE, WIRE_TIME_DEFAULT},
+    /* 99 SendMessageBatchResultEntry */ {0, 0, 3170, 0, 0, 0, sizeof(struct sqs_send_message_batch_result_entry), 0, 154, 6, 0, 0, 0, 0, 0, WIRE_STRUCTURE, WIRE_TIME_DEFAULT},
+    /* 100 SendMessageBatchResultEntryList */ {0, 0, 3198, 0, 0, 0, sizeof(struct sqs_send_message_batch_result_entry_list), sizeof(struct sqs_send_message_batch_result_entry), 160, 1, 0, 0, 0, 0, WIRE_FLATTENED, WIRE_LIST, WIRE_TIME_DEFAULT},
+    /* 101 SendMessageRequest */ {0, 0, 3230, 0, 0, 0, sizeof(struct sqs_send_message_in), 0, 161, 7, 0, 0, 0, 0, 0, WIRE_STRUCTURE, WIRE_TIME_DEFAULT},
+    /* 102 SendMessageResult */ {0, 0, 3249, 0, 0, 0, sizeof(struct sqs_send_message_out), 0, 168, 5, 0, 0, 0, 0, 0, WIRE_STRUCTURE, WIRE_TIME_DEFAULT},
+    /* 103 SetQueueAttributesRequest */ {0, 0, 3267, 0, 0, 0, sizeof(struct sqs_set_queue_attributes_in), 0, 173, 2, 0, 0, 0, 0, 0, WIRE_STRUCTURE, WIRE_TIME_DEFAULT},
+    /* 104 StartMessageMoveTaskRequest */ {0, 0, 3293, 0, 0, 0, sizeof(struct sqs_start_message_move_task_in), 0, 175, 3, 0, 0, 0, 0, 0, WIRE_STRUCTURE, WIRE_TIME_DEFAULT},
+    /* 105 StartMessageMoveTaskResult */ {0, 0, 3321, 0, 0, 0, sizeof(struct sqs_start_message_move_task_out), 0, 178, 1, 0, 0, 0, 0, 0, WIRE_STRUCTURE, WIRE_TIME_DEFAULT},
+    /* 106 String */ {0, 0, 3348, 0, 0, 0, sizeof(struct str), 0, 179, 0, 0, 0, 0, 0, 0, WIRE_STRING, WIRE_TIME_DEFAULT},
+    /* 107 StringList */ {0, 0, 3355, 0, 0, 0, sizeof(struct sqs_string_list), sizeof(struct str), 179, 1, 0, 0, 0, 0, 0, WIRE_LIST, WIRE_TIME_DEFAULT},
+    /* 108 TagKey */ {0, 0, 3366, 0, 0, 0, sizeof(struct str), 0, 180, 0, 0, 0, 0, 0, 0, WIRE_STRING, WIRE_TIME_DEFAULT},
+    /* 109 TagKeyList */ {0, 0, 3373, 0, 0, 0, sizeof(struct sqs_tag_key_list), sizeof(struct str), 180, 1, 0, 0, 0, 0, WIRE_FLATTENED, WIRE_LIST, WIRE_TIME_DEFAULT},
+    /* 110 TagMap */ {0, 0, 3388, 0, 0, 0, sizeof(struct sqs_tag_map), sizeof(struct sqs_tag_map_entry), 181, 2, 0, 0, 0, 0, WIRE_FLATTENED, WIRE_MAP, WIRE_TIME_DEFAULT},
+    /* 111 TagQueueRequest */ {0, 0, 3395, 0, 0, 0, sizeof(struct sqs_tag_queue_in), 0, 183, 2, 0, 0, 0, 0, 0, WIRE_STRUCTURE, WIRE_TIME_DEFAULT},
+    /* 112 TagValue */ {0, 0, 3411, 0, 0, 0, sizeof(struct str), 0, 185, 0, 0, 0, 0, 0, 0, WIRE_STRING, WIRE_TIME_DEFAULT},
+    /* 113 Token */ {0, 0, 3420, 0, 0, 0, sizeof(struct str), 0, 185, 0, 0, 0, 0, 0, 0, WIRE_STRING, WIRE_TIME_DEFAULT},
+    /* 114 TooManyEntriesInBatchRequest */ {0, 0, 3426, 0, 0, 0, sizeof(struct sqs_too_many_entries_in_batch_request), 0, 185, 1, 0, 0, 0, 0, WIRE_EXCEPTION, WIRE_STRUCTURE, WIRE_TIME_DEFAULT},
+    /* 115 UnsupportedOperation */ {0, 0, 3455, 0, 0, 0, sizeof(struct sqs_unsupported_operation), 0, 186, 1, 0, 0, 0, 0, WIRE_EXCEPTION, WIRE_STRUCTURE, WIRE_TIME_DEFAULT},
+    /* 116 UntagQueueRequest */ {0, 0, 3484, 0, 0, 0, sizeof(struct sqs_untag_queue_in), 0, 187, 2, 0, 0, 0, 0, 0, WIRE_STRUCTURE, WIRE_TIME_DEFAULT},
 };
 
 static const struct wire_member members[] = {
@@ -373,13 +373,13 @@ static const struct wire_member members[] = {
     /* message */ {154, 154, 0, 0, 0, offsetof(struct sqs_receipt_handle_is_invalid, message), 0, 33, 0, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
     /* QueueUrl */ {64, 64, 0, 0, 0, offsetof(struct sqs_receive_message_in, queue_url), 0, 106, WIRE_REQUIRED, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
     /* AttributeNames */ {1102, 1102, 0, 0, 0, offsetof(struct sqs_receive_message_in, attribute_names), 0, 4, WIRE_FLATTENED, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
-    /* MessageSystemAttributeNames */ {3252, 3252, 0, 0, 0, offsetof(struct sqs_receive_message_in, message_system_attribute_names), 0, 72, WIRE_FLATTENED, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
-    /* MessageAttributeNames */ {3280, 3280, 0, 0, 0, offsetof(struct sqs_receive_message_in, message_attribute_names), 0, 66, WIRE_FLATTENED, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
-    /* MaxNumberOfMessages */ {3302, 3302, 0, 0, 0, offsetof(struct sqs_receive_message_in, max_number_of_messages), offsetof(struct sqs_receive_message_in, has_max_number_of_messages), 78, 0, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
+    /* MessageSystemAttributeNames */ {2661, 2661, 0, 0, 0, offsetof(struct sqs_receive_message_in, message_system_attribute_names), 0, 72, WIRE_FLATTENED, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
+    /* MessageAttributeNames */ {2689, 2689, 0, 0, 0, offsetof(struct sqs_receive_message_in, message_attribute_names), 0, 66, WIRE_FLATTENED, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
+    /* MaxNumberOfMessages */ {2711, 2711, 0, 0, 0, offsetof(struct sqs_receive_message_in, max_number_of_messages), offsetof(struct sqs_receive_message_in, has_max_number_of_messages), 78, 0, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
     /* VisibilityTimeout */ {497, 497, 0, 0, 0, offsetof(struct sqs_receive_message_in, visibility_timeout), offsetof(struct sqs_receive_message_in, has_visibility_timeout), 78, 0, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
-    /* WaitTimeSeconds */ {3322, 3322, 0, 0, 0, offsetof(struct sqs_receive_message_in, wait_time_seconds), offsetof(struct sqs_receive_message_in, has_wait_time_seconds), 78, 0, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
-    /* ReceiveRequestAttemptId */ {3338, 3338, 0, 0, 0, offsetof(struct sqs_receive_message_in, receive_request_attempt_id), 0, 106, 0, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
-    /* Messages */ {3384, 3384, 0, 0, 0, offsetof(struct sqs_receive_message_out, messages), 0, 70, WIRE_FLATTENED, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
+    /* WaitTimeSeconds */ {2731, 2731, 0, 0, 0, offsetof(struct sqs_receive_message_in, wait_time_seconds), offsetof(struct sqs_receive_message_in, has_wait_time_seconds), 78, 0, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
+    /* ReceiveRequestAttemptId */ {2747, 2747, 0, 0, 0, offsetof(struct sqs_receive_message_in, receive_request_attempt_id), 0, 106, 0, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
+    /* Messages */ {2793, 2793, 0, 0, 0, offsetof(struct sqs_receive_message_out, messages), 0, 70, WIRE_FLATTENED, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
     /* QueueUrl */ {64, 64, 0, 0, 0, offsetof(struct sqs_remove_permission_in, queue_url), 0, 106, WIRE_REQUIRED, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
     /* Label */ {73, 73, 0, 0, 0, offsetof(struct sqs_remove_permission_in, label), 0, 106, WIRE_REQUIRED, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
     /* message */ {154, 154, 0, 0, 0, offsetof(struct sqs_request_throttled, message), 0, 33, 0, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
@@ -387,34 +387,34 @@ static const struct wire_member members[] = {
     /* QueueUrl */ {64, 64, 0, 0, 0, offsetof(struct sqs_send_message_batch_in, queue_url), 0, 106, WIRE_REQUIRED, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
     /* Entries */ {439, 439, 0, 0, 0, offsetof(struct sqs_send_message_batch_in, entries), 0, 97, WIRE_REQUIRED | WIRE_FLATTENED, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
     /* Id */ {207, 207, 0, 0, 0, offsetof(struct sqs_send_message_batch_request_entry, id), 0, 106, WIRE_REQUIRED, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
-    /* MessageBody */ {3505, 3505, 0, 0, 0, offsetof(struct sqs_send_message_batch_request_entry, message_body), 0, 106, WIRE_REQUIRED, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
+    /* MessageBody */ {2914, 2914, 0, 0, 0, offsetof(struct sqs_send_message_batch_request_entry, message_body), 0, 106, WIRE_REQUIRED, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
     /* DelaySeconds */ {2926, 2926, 0, 0, 0, offsetof(struct sqs_send_message_batch_request_entry, delay_seconds), offsetof(struct sqs_send_message_batch_request_entry, has_delay_seconds), 78, 0, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
     /* MessageAttributes */ {2003, 2003, 2021, 0, 0, offsetof(struct sqs_send_message_batch_request_entry, message_attributes), 0, 68, WIRE_FLATTENED, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
-    /* MessageSystemAttributes */ {3517, 3517, 3541, 0, 0, offsetof(struct sqs_send_message_batch_request_entry, message_system_attributes), 0, 69, WIRE_FLATTENED, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
-    /* MessageDeduplicationId */ {2447, 2447, 0, 0, 0, offsetof(struct sqs_send_message_batch_request_entry, message_deduplication_id), 0, 106, 0, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
-    /* MessageGroupId */ {2470, 2470, 0, 0, 0, offsetof(struct sqs_send_message_batch_request_entry, message_group_id), 0, 106, 0, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
-    /* member */ {1, 1, 3564, 0, 0, 0, 0, 96, 0, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
+    /* MessageSystemAttributes */ {2939, 2939, 2963, 0, 0, offsetof(struct sqs_send_message_batch_request_entry, message_system_attributes), 0, 69, WIRE_FLATTENED, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
+    /* MessageDeduplicationId */ {2986, 2986, 0, 0, 0, offsetof(struct sqs_send_message_batch_request_entry, message_deduplication_id), 0, 106, 0, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
+    /* MessageGroupId */ {3009, 3009, 0, 0, 0, offsetof(struct sqs_send_message_batch_request_entry, message_group_id), 0, 106, 0, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
+    /* member */ {1, 1, 3024, 0, 0, 0, 0, 96, 0, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
     /* Successful */ {601, 601, 0, 0, 0, offsetof(struct sqs_send_message_batch_out, successful), 0, 100, WIRE_REQUIRED | WIRE_FLATTENED, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
     /* Failed */ {612, 612, 0, 0, 0, offsetof(struct sqs_send_message_batch_out, failed), 0, 8, WIRE_REQUIRED | WIRE_FLATTENED, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
     /* Id */ {207, 207, 0, 0, 0, offsetof(struct sqs_send_message_batch_result_entry, id), 0, 106, WIRE_REQUIRED, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
     /* MessageId */ {1955, 1955, 0, 0, 0, offsetof(struct sqs_send_message_batch_result_entry, message_id), 0, 106, WIRE_REQUIRED, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
-    /* MD5OfMessageBody */ {3649, 3649, 0, 0, 0, offsetof(struct sqs_send_message_batch_result_entry, md5_of_message_body), 0, 106, WIRE_REQUIRED, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
+    /* MD5OfMessageBody */ {3109, 3109, 0, 0, 0, offsetof(struct sqs_send_message_batch_result_entry, md5_of_message_body), 0, 106, WIRE_REQUIRED, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
     /* MD5OfMessageAttributes */ {1980, 1980, 0, 0, 0, offsetof(struct sqs_send_message_batch_result_entry, md5_of_message_attributes), 0, 106, 0, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
-    /* MD5OfMessageSystemAttributes */ {3666, 3666, 0, 0, 0, offsetof(struct sqs_send_message_batch_result_entry, md5_of_message_system_attributes), 0, 106, 0, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
-    /* SequenceNumber */ {2432, 2432, 0, 0, 0, offsetof(struct sqs_send_message_batch_result_entry, sequence_number), 0, 106, 0, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
-    /* member */ {1, 1, 3695, 0, 0, 0, 0, 99, 0, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
+    /* MD5OfMessageSystemAttributes */ {3126, 3126, 0, 0, 0, offsetof(struct sqs_send_message_batch_result_entry, md5_of_message_system_attributes), 0, 106, 0, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
+    /* SequenceNumber */ {3155, 3155, 0, 0, 0, offsetof(struct sqs_send_message_batch_result_entry, sequence_number), 0, 106, 0, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
+    /* member */ {1, 1, 3170, 0, 0, 0, 0, 99, 0, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
     /* QueueUrl */ {64, 64, 0, 0, 0, offsetof(struct sqs_send_message_in, queue_url), 0, 106, WIRE_REQUIRED, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
-    /* MessageBody */ {3505, 3505, 0, 0, 0, offsetof(struct sqs_send_message_in, message_body), 0, 106, WIRE_REQUIRED, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
+    /* MessageBody */ {2914, 2914, 0, 0, 0, offsetof(struct sqs_send_message_in, message_body), 0, 106, WIRE_REQUIRED, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
     /* DelaySeconds */ {2926, 2926, 0, 0, 0, offsetof(struct sqs_send_message_in, delay_seconds), offsetof(struct sqs_send_message_in, has_delay_seconds), 78, 0, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
     /* MessageAttributes */ {2003, 2003, 2021, 0, 0, offsetof(struct sqs_send_message_in, message_attributes), 0, 68, WIRE_FLATTENED, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
-    /* MessageSystemAttributes */ {3517, 3517, 3541, 0, 0, offsetof(struct sqs_send_message_in, message_system_attributes), 0, 69, WIRE_FLATTENED, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
-    /* MessageDeduplicationId */ {2447, 2447, 0, 0, 0, offsetof(struct sqs_send_message_in, message_deduplication_id), 0, 106, 0, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
-    /* MessageGroupId */ {2470, 2470, 0, 0, 0, offsetof(struct sqs_send_message_in, message_group_id), 0, 106, 0, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
-    /* MD5OfMessageBody */ {3649, 3649, 0, 0, 0, offsetof(struct sqs_send_message_out, md5_of_message_body), 0, 106, 0, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
+    /* MessageSystemAttributes */ {2939, 2939, 2963, 0, 0, offsetof(struct sqs_send_message_in, message_system_attributes), 0, 69, WIRE_FLATTENED, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
+    /* MessageDeduplicationId */ {2986, 2986, 0, 0, 0, offsetof(struct sqs_send_message_in, message_deduplication_id), 0, 106, 0, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
+    /* MessageGroupId */ {3009, 3009, 0, 0, 0, offsetof(struct sqs_send_message_in, message_group_id), 0, 106, 0, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
+    /* MD5OfMessageBody */ {3109, 3109, 0, 0, 0, offsetof(struct sqs_send_message_out, md5_of_message_body), 0, 106, 0, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
     /* MD5OfMessageAttributes */ {1980, 1980, 0, 0, 0, offsetof(struct sqs_send_message_out, md5_of_message_attributes), 0, 106, 0, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
-    /* MD5OfMessageSystemAttributes */ {3666, 3666, 0, 0, 0, offsetof(struct sqs_send_message_out, md5_of_message_system_attributes), 0, 106, 0, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
+    /* MD5OfMessageSystemAttributes */ {3126, 3126, 0, 0, 0, offsetof(struct sqs_send_message_out, md5_of_message_system_attributes), 0, 106, 0, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
     /* MessageId */ {1955, 1955, 0, 0, 0, offsetof(struct sqs_send_message_out, message_id), 0, 106, 0, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
-    /* SequenceNumber */ {2432, 2432, 0, 0, 0, offsetof(struct sqs_send_message_out, sequence_number), 0, 106, 0, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
+    /* SequenceNumber */ {3155, 3155, 0, 0, 0, offsetof(struct sqs_send_message_out, sequence_number), 0, 106, 0, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
     /* QueueUrl */ {64, 64, 0, 0, 0, offsetof(struct sqs_set_queue_attributes_in, queue_url), 0, 106, WIRE_REQUIRED, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
     /* Attributes */ {779, 779, 790, 0, 0, offsetof(struct sqs_set_queue_attributes_in, attributes), 0, 83, WIRE_REQUIRED | WIRE_FLATTENED, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
     /* SourceArn */ {1586, 1586, 0, 0, 0, offsetof(struct sqs_start_message_move_task_in, source_arn), 0, 106, WIRE_REQUIRED, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
@@ -422,21 +422,19 @@ static const struct wire_member members[] = {
     /* MaxNumberOfMessagesPerSecond */ {1681, 1681, 0, 0, 0, offsetof(struct sqs_start_message_move_task_in, max_number_of_messages_per_second), offsetof(struct sqs_start_message_move_task_in, has_max_number_of_messages_per_second), 78, 0, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
     /* TaskHandle */ {338, 338, 0, 0, 0, offsetof(struct sqs_start_message_move_task_out, task_handle), 0, 106, 0, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
     /* member */ {1, 1, 2125, 0, 0, 0, 0, 106, 0, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
-    /* member */ {1, 1, 3891, 0, 0, 0, 0, 108, 0, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
-    /* key */ {2189, 2189, 3909, 0, 0, offsetof(struct sqs_tag_map_entry, key), 0, 108, WIRE_REQUIRED, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
+    /* member */ {1, 1, 3366, 0, 0, 0, 0, 108, 0, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
+    /* key */ {2189, 2189, 3384, 0, 0, offsetof(struct sqs_tag_map_entry, key), 0, 108, WIRE_REQUIRED, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
     /* value */ {2198, 2198, 2204, 0, 0, offsetof(struct sqs_tag_map_entry, value), 0, 112, 0, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
     /* QueueUrl */ {64, 64, 0, 0, 0, offsetof(struct sqs_tag_queue_in, queue_url), 0, 106, WIRE_REQUIRED, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
     /* Tags */ {1864, 1864, 0, 0, 0, offsetof(struct sqs_tag_queue_in, tags), 0, 110, WIRE_REQUIRED | WIRE_FLATTENED, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
     /* message */ {154, 154, 0, 0, 0, offsetof(struct sqs_too_many_entries_in_batch_request, message), 0, 33, 0, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
     /* message */ {154, 154, 0, 0, 0, offsetof(struct sqs_unsupported_operation, message), 0, 33, 0, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
     /* QueueUrl */ {64, 64, 0, 0, 0, offsetof(struct sqs_untag_queue_in, queue_url), 0, 106, WIRE_REQUIRED, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
-    /* TagKeys */ {4001, 4001, 0, 0, 0, offsetof(struct sqs_untag_queue_in, tag_keys), 0, 109, WIRE_REQUIRED | WIRE_FLATTENED, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
+    /* TagKeys */ {3476, 3476, 0, 0, 0, offsetof(struct sqs_untag_queue_in, tag_keys), 0, 109, WIRE_REQUIRED | WIRE_FLATTENED, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
 };
 
 static const uint32_t enums[] = {
-    2348, 2352, 2361, 2375, 2399, 2432, 2447, 2470, 2485, 2500, 2485, 2348, 2728, 497, 2735, 2754,
-    2777, 2805, 2843, 2860, 2882, 2891, 2926, 2939, 2969, 2983, 2993, 3019, 3034, 3063, 3082, 3102,
-    3121,
+    0,
 };
 
 static const uint32_t patterns[] = {
@@ -577,16 +575,6 @@ static const char strings[] =
     "MessageNotInflight" "\0"
     "MessageSystemAttributeList" "\0"
     "MessageSystemAttributeMap" "\0"
-    "All" "\0"
-    "SenderId" "\0"
-    "SentTimestamp" "\0"
-    "ApproximateReceiveCount" "\0"
-    "ApproximateFirstReceiveTimestamp" "\0"
-    "SequenceNumber" "\0"
-    "MessageDeduplicationId" "\0"
-    "MessageGroupId" "\0"
-    "AWSTraceHeader" "\0"
-    "DeadLetterQueueSourceArn" "\0"
     "MessageSystemAttributeName" "\0"
     "MessageSystemAttributeNameForSends" "\0"
     "MessageSystemAttributeValue" "\0"
@@ -597,26 +585,6 @@ static const char strings[] =
     "PurgeQueueInProgress" "\0"
     "PurgeQueueRequest" "\0"
     "QueueAttributeMap" "\0"
-    "Policy" "\0"
-    "MaximumMessageSize" "\0"
-    "MessageRetentionPeriod" "\0"
-    "ApproximateNumberOfMessages" "\0"
-    "ApproximateNumberOfMessagesNotVisible" "\0"
-    "CreatedTimestamp" "\0"
-    "LastModifiedTimestamp" "\0"
-    "QueueArn" "\0"
-    "ApproximateNumberOfMessagesDelayed" "\0"
-    "DelaySeconds" "\0"
-    "ReceiveMessageWaitTimeSeconds" "\0"
-    "RedrivePolicy" "\0"
-    "FifoQueue" "\0"
-    "ContentBasedDeduplication" "\0"
-    "KmsMasterKeyId" "\0"
-    "KmsDataKeyReusePeriodSeconds" "\0"
-    "DeduplicationScope" "\0"
-    "FifoThroughputLimit" "\0"
-    "RedriveAllowPolicy" "\0"
-    "SqsManagedSseEnabled" "\0"
     "QueueAttributeName" "\0"
     "QueueDeletedRecently" "\0"
     "QueueDoesNotExist" "\0"
@@ -636,13 +604,17 @@ static const char strings[] =
     "ResourceNotFoundException" "\0"
     "SendMessageBatchRequest" "\0"
     "MessageBody" "\0"
+    "DelaySeconds" "\0"
     "MessageSystemAttributes" "\0"
     "MessageSystemAttribute" "\0"
+    "MessageDeduplicationId" "\0"
+    "MessageGroupId" "\0"
     "SendMessageBatchRequestEntry" "\0"
     "SendMessageBatchRequestEntryList" "\0"
     "SendMessageBatchResult" "\0"
     "MD5OfMessageBody" "\0"
     "MD5OfMessageSystemAttributes" "\0"
+    "SequenceNumber" "\0"
     "SendMessageBatchResultEntry" "\0"
     "SendMessageBatchResultEntryList" "\0"
     "SendMessageRequest" "\0"
@@ -676,6 +648,7 @@ const struct wire_service wire_sqs = {
     .query_compatible = true,
     .type_in_body = false,
     .validation = &SQS_INVALID_PARAMETER_VALUE,
+    .missing = &SQS_MISSING_PARAMETER,
     .operations = operations,
     .n_operations = 23,
     .errors = errors,

@@ -450,6 +450,7 @@ const struct wire_service wire_sts = {
     .query_compatible = false,
     .type_in_body = false,
     .validation = &WIRE_VALIDATION_ERROR,
+    .missing = NULL,
     .operations = operations,
     .n_operations = 11,
     .errors = errors,
