@@ -1,0 +1,44 @@
+// http_event.h - an HTTP request as the event that a function behind a URL or an API receives.
+//
+// Payload formats 1.0 and 2.0 of API Gateway's Lambda proxy integration; function URLs use 2.0.
+#ifndef LAMBKIN_SERVICES_GATEWAY_HTTP_EVENT_H
+#define LAMBKIN_SERVICES_GATEWAY_HTTP_EVENT_H
+
+#include "base/arena.h"
+#include "base/buf.h"
+#include "base/err.h"
+#include "http/server.h"
+
+#define HTTP_EVENT_MAX_BODY ((size_t)6 << 20) // Lambda's synchronous payload; 10 MB at the gateway
+
+struct http_event_pair {
+    struct str name, value;
+};
+
+// What the gateway knows of a request beside the request itself. Absent strings are left out or
+// null, as the format has it. Everything is borrowed.
+struct http_event {
+    struct http_request *http;
+    struct str body;       // in memory
+    struct str account_id; // "anonymous" for an unsigned function URL
+    struct str api_id, domain_name, domain_prefix;
+    struct str request_id;
+    struct str stage;     // "$default"
+    struct str route_key; // "GET /users/{id}"
+    struct str resource;  // format 1.0: the route's path, "/users/{id}"
+    struct str raw_path;  // as sent, with the stage's prefix when there is one
+    int64_t now_ms;
+    const struct http_event_pair *path_parameters, *stage_variables;
+    size_t n_path_parameters, n_stage_variables;
+    struct str authorizer; // JSON of requestContext.authorizer
+};
+
+// Appends the event's JSON. -EINVAL: the query is malformed (a bad percent escape is kept as it
+// is, so this does not happen today); -ENOMEM.
+int http_event_v2(const struct http_event *e, struct arena *a, struct buf *out, struct err *err);
+int http_event_v1(const struct http_event *e, struct arena *a, struct buf *out, struct err *err);
+
+// Is a body of this content type text in an event? Everything else is base64.
+bool http_event_is_text(struct str content_type, struct str body);
+
+#endif
