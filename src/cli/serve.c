@@ -12,6 +12,7 @@
 #include "os/file.h"
 #include "os/log.h"
 #include "os/time.h"
+#include "runtime/files.h"
 #include "sandbox/interpreters.h"
 
 #include <arpa/inet.h>
@@ -109,10 +110,12 @@ static gid_t new_owner_gid;
 static int give_one(const char *path, const struct stat *st, int kind, struct FTW *where)
 {
     (void)kind;
-    (void)where;
+    // What runs inside of sandboxes stays root's.
+    if (where->level == 1 && strcmp(path + where->base, "runtime") == 0)
+        return FTW_SKIP_SUBTREE;
     if (st->st_uid == 0 && lchown(path, new_owner_uid, new_owner_gid) < 0)
-        return -1;
-    return 0;
+        return FTW_STOP;
+    return FTW_CONTINUE;
 }
 
 // The data directory belongs to the server's user; what an earlier start as another user (or
@@ -133,7 +136,7 @@ static int own_data_dir(struct serve *s, struct err *err)
         return err_set(err, -EPERM,
                        "%s belongs to the user with the number %u; start with --user %u",
                        s->data_dir, st.st_uid, st.st_uid);
-    if (nftw(s->data_dir, give_one, 32, FTW_PHYS | FTW_MOUNT) < 0 ||
+    if (nftw(s->data_dir, give_one, 32, FTW_PHYS | FTW_MOUNT | FTW_ACTIONRETVAL) != 0 ||
         lchown(s->data_dir, s->uid, s->gid) < 0)
         return err_errno(err, errno, "chown %s", s->data_dir);
     return 0;
@@ -221,8 +224,12 @@ static int make_folders(struct serve *s, struct err *err)
     static const struct {
         const char *name;
         mode_t mode;
-    } folders[] = {{"code", 0711}, {"run", 0711},     {"runtime", 0755}, {"runtimes", 0755},
-                   {"db", 0700},   {"objects", 0700}, {"logs", 0700},    {"spool", 0700}};
+        bool root; // stays root's
+    } folders[] = {
+        {"code", 0711, false},  {"run", 0711, false},     {"runtime", 0755, true},
+        {"db", 0700, false},    {"objects", 0700, false}, {"logs", 0700, false},
+        {"spool", 0700, false},
+    };
 
     for (size_t i = 0; i < ARRAY_LEN(folders); i++) {
         char path[4200];
@@ -235,7 +242,7 @@ static int make_folders(struct serve *s, struct err *err)
             return err_errno(err, errno, "mkdir %s", path);
         }
         r = chmod(path, folders[i].mode); // whatever the umask
-        if (r == 0 && geteuid() == 0)
+        if (r == 0 && geteuid() == 0 && !folders[i].root)
             r = lchown(path, s->uid, s->gid);
         if (r < 0)
             return err_errno(err, errno, "chown %s", path);
@@ -266,6 +273,16 @@ static int find_interpreters(struct serve *s, struct buf *text, struct err *err)
     settings_dump_one(text, "run-interpreters", paths.failed ? "" : paths.ptr);
     buf_finish(&paths);
     return 0;
+}
+
+// The bootstraps of the managed runtimes: root's, where we are root, so that the server cannot
+// change what runs inside sandboxes.
+static int write_bootstraps(struct serve *s, struct err *err)
+{
+    char dir[4200];
+
+    snprintf(dir, sizeof(dir), "%s/runtime", s->data_dir);
+    return runtime_files_write(dir, err);
 }
 
 static int open_listeners(struct serve *s, struct err *err)
@@ -336,6 +353,8 @@ static int run_children(struct serve *s, struct err *err)
     }
     settings_dump_one(&text, "run-has-tls", s->tls_fd >= 0 ? "true" : "false");
     r = find_interpreters(s, &text, err);
+    if (r == 0)
+        r = write_bootstraps(s, err);
     if (r < 0) {
         buf_finish(&text);
         return r;
