@@ -78,6 +78,8 @@ struct sandbox_spec {
 
 // Whether a spec is within its bounds: the same check runs on both sides. -EINVAL with the reason.
 int sandbox_spec_check(const struct sandbox_spec *s, struct err *err);
+int sandbox_binding_check(const struct sandbox_binding *b, const struct sandbox_program *p,
+                          struct err *err);
 // A fresh spec: zeroed, with the default sizes.
 void sandbox_spec_init(struct sandbox_spec *s);
 

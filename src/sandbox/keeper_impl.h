@@ -1,0 +1,121 @@
+// keeper_impl.h - the keeper's state, shared by its files; never leaves this folder.
+#ifndef LAMBKIN_SANDBOX_KEEPER_IMPL_H
+#define LAMBKIN_SANDBOX_KEEPER_IMPL_H
+
+#include "sandbox/cgroup.h"
+#include "sandbox/host_facts.h"
+#include "sandbox/keeper.h"
+#include "sandbox/network.h"
+#include "sandbox/outbound.h"
+#include "sandbox/protocol.h"
+#include "sandbox/root.h"
+#include "sandbox/seccomp_filter.h"
+
+#include <sys/types.h>
+
+#define KEEPER_MAX_CONNECTIONS 64
+
+// The life of a slot; each edge names its function.
+//
+//   FREE --slot_make--> MAKING --PID1_READY (slot_event)--> SPARE --slot_bind--> LIVE
+//     ^                   |                                   |                    |
+//     |                   +-----------slot_kill / pid 1 ends--+--------------------+
+//     |                                                 v
+//     +---- slot_sweep (cgroup gone) ---------------- DYING
+//
+// A START that finds no spare waits in MAKING, with its message kept. LIVE without code may be
+// bound once more (INJECT).
+enum slot_state { SLOT_FREE, SLOT_MAKING, SLOT_SPARE, SLOT_LIVE, SLOT_DYING };
+
+struct slot {
+    enum slot_state state;
+    unsigned number;
+    char group[16]; // cgroup "s12"
+    pid_t pid;
+    int pidfd, channel, output; // output: the read end, until STARTED hands it over
+    struct network net;
+    bool tracing;   // made with the filter that allows debuggers
+    bool has_code;  // a binding with code has been applied
+    bool keep_on_exit;
+    bool killed, frozen;
+    // who asked for it
+    int connection; // index, or -1
+    uint64_t id;
+    char *waiting; // START's message, while MAKING
+    size_t waiting_len;
+    uint32_t waiting_serial;
+    // what happened
+    uint32_t programs; // last number given
+    uint32_t oom_seen;
+    struct sandbox_exit last; // of the main program, or of the set-up
+    struct outbound outbound;
+    char task_root[SANDBOX_MAX_PATH], layer_root[SANDBOX_MAX_PATH]; // without mounts
+};
+
+struct connection {
+    int fd; // -1: free
+    bool main;
+};
+
+struct keeper {
+    struct keeper_config config;
+    char runtime_dir[512];
+    struct host_facts facts;
+    struct keeper_status status;
+    bool spaces;   // namespaces are to be had (and wanted)
+    bool nested;   // with a user namespace each
+    bool root_ids; // a uid of its own per slot
+    struct root root;
+    struct cgroup_tree cgroups;
+    struct seccomp_filter filter, tracing_filter;
+    int own_net;
+    int epoll;
+    bool stopping;
+    struct slot *slots; // config.max_sandboxes
+    unsigned n_slots;   // ever used
+    unsigned spares, making;
+    struct connection connections[KEEPER_MAX_CONNECTIONS];
+    char in[PROTOCOL_MAX_BYTES], out[PROTOCOL_MAX_BYTES];
+    bool want_sweep;
+};
+
+// Which descriptor an epoll event is about.
+enum { EVENT_CONNECTION = 1, EVENT_CHANNEL, EVENT_PIDFD };
+static inline uint64_t event_tag(int kind, unsigned index)
+{
+    return (uint64_t)kind << 32 | index;
+}
+int keeper_watch(struct keeper *k, int fd, int kind, unsigned index);
+
+// keeper.c: towards the clients
+void keeper_reply_started(struct keeper *k, struct slot *s, uint32_t serial, int control);
+void keeper_reply_done(struct keeper *k, int connection, uint64_t id, uint32_t serial, int r,
+                       uint32_t program, const struct err *err);
+void keeper_tell_exit(struct keeper *k, const struct slot *s, const struct sandbox_exit *e);
+
+// keeper_setup.c: finds out what can be done, refuses or reports
+int keeper_set_up(struct keeper *k, const struct keeper_config *config, struct err *err);
+void keeper_tear_down(struct keeper *k);
+
+// slot.c
+// b: the binding to come, where it is known (only needed without mounts).
+int slot_make(struct keeper *k, bool tracing, const struct sandbox_binding *b, struct slot **out,
+              struct err *err);
+struct slot *slot_spare(struct keeper *k);
+struct slot *slot_find(struct keeper *k, int connection, uint64_t id);
+// Limits, code, outbound network.
+int slot_bind(struct keeper *k, struct slot *s, const struct sandbox_binding *b, struct err *err);
+// Hands a program to pid 1; control -1: none. Closes nothing. The number, or -errno.
+int slot_execute(struct keeper *k, struct slot *s, const struct sandbox_program *p, int control,
+                 struct err *err);
+void slot_signal(struct keeper *k, struct slot *s, uint32_t program, int sig);
+void slot_freeze(struct keeper *k, struct slot *s, bool frozen);
+void slot_kill(struct keeper *k, struct slot *s);
+void slot_channel_event(struct keeper *k, struct slot *s);
+void slot_ended(struct keeper *k, struct slot *s); // pid 1 has ended: reap, report
+void slot_sweep(struct keeper *k);                 // DYING slots whose cgroup can go now
+// START that may wait for its slot.
+void slot_start(struct keeper *k, struct slot *s, const struct sandbox_spec *spec,
+                uint32_t serial);
+
+#endif

@@ -1,0 +1,513 @@
+// slot.c - one sandbox from its making to its end. The diagram is in keeper_impl.h.
+//
+// Invariants: a slot that is not FREE has its cgroup made; a slot in MAKING, SPARE or LIVE has a
+// pidfd and a channel; `spares` and `making` count the states of their names.
+#include "sandbox/keeper_impl.h"
+
+#include "sandbox/kernel.h"
+#include "sandbox/pid1.h"
+#include "sandbox/plain.h"
+
+#include "base/cleanup.h"
+#include "os/fd.h"
+#include "os/log.h"
+#include "os/message.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+
+static void set_state(struct keeper *k, struct slot *s, enum slot_state to)
+{
+    k->spares -= s->state == SLOT_SPARE;
+    k->making -= s->state == SLOT_MAKING;
+    s->state = to;
+    k->spares += to == SLOT_SPARE;
+    k->making += to == SLOT_MAKING;
+}
+
+static struct slot *take_free(struct keeper *k)
+{
+    for (unsigned i = 0; i < k->n_slots; i++)
+        if (k->slots[i].state == SLOT_FREE)
+            return &k->slots[i];
+    return k->n_slots < k->config.max_sandboxes ? &k->slots[k->n_slots++] : NULL;
+}
+
+// ---- making ----
+
+struct making {
+    int channel[2], output[2], procs[CGROUP_CONTROLLERS], group;
+    unsigned n_procs;
+};
+
+static void making_finish(struct making *m)
+{
+    for (int i = 0; i < 2; i++) {
+        closep(&m->channel[i]);
+        closep(&m->output[i]);
+    }
+    for (unsigned i = 0; i < m->n_procs; i++)
+        closep(&m->procs[i]);
+    closep(&m->group);
+}
+
+static int prepare(struct keeper *k, struct slot *s, struct making *m, struct err *err)
+{
+    *m = (struct making){.channel = {-1, -1}, .output = {-1, -1}, .group = -1};
+    int r = cgroup_make(&k->cgroups, s->group, err);
+    if (r < 0)
+        return r;
+    r = network_make(&s->net, k->spaces ? k->own_net : -1, err);
+    if (r < 0)
+        return r;
+    r = message_pair(m->channel, err);
+    if (r < 0)
+        return r;
+    if (pipe2(m->output, O_CLOEXEC) < 0)
+        return err_errno(err, errno, "pipe");
+    fd_set_nonblock(m->output[0], true);
+    fd_set_nonblock(m->channel[0], true);
+    if (k->spaces) {
+        r = root_user(&k->root, s->number,
+                      k->root_ids ? k->config.first_uid + s->number : ROOT_USER_INSIDE, err);
+        if (r < 0)
+            return r;
+    }
+    m->group = k->facts.clone3 ? cgroup_open_dir(&k->cgroups, s->group) : -1;
+    if (m->group < 0)
+        m->n_procs = cgroup_open_procs(&k->cgroups, s->group, m->procs);
+    return 0;
+}
+
+// The child's side of clone: never returns.
+static _Noreturn void child(struct keeper *k, const struct slot *s, const struct making *m,
+                            const struct plain_paths *paths)
+{
+    bool confine = k->config.degree != SANDBOX_NONE;
+    const struct pid1_setup setup = {
+        .slot = s->number,
+        .channel = m->channel[1],
+        .output = m->output[1],
+        .root = k->spaces ? &k->root : NULL,
+        .spaces = k->spaces,
+        .await_users = k->nested,
+        .cgroup_space = k->spaces,
+        .confine = confine,
+        .memory_counted = k->cgroups.has[CGROUP_PIDS],
+        .uid = k->root_ids ? k->config.first_uid + s->number : 0,
+        .procs = m->procs,
+        .n_procs = m->n_procs,
+        .filter = !confine || !k->facts.seccomp ? NULL
+                  : s->tracing                  ? &k->tracing_filter
+                                                : &k->filter,
+        .landlock_abi = confine ? k->facts.landlock_abi : 0,
+        .readable = paths ? paths->readable : NULL,
+        .writable = paths ? paths->writable : NULL,
+    };
+    pid1_main(&setup);
+}
+
+static pid_t clone_child(struct keeper *k, struct slot *s, const struct making *m)
+{
+    uint64_t flags = CLONE_PIDFD;
+    if (k->spaces)
+        flags |= CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS;
+    if (k->nested)
+        flags |= CLONE_NEWUSER;
+    s->pidfd = -1;
+    if (k->facts.clone3) {
+        struct kernel_clone_args a = {.flags = flags,
+                                      .pidfd = (uint64_t)(uintptr_t)&s->pidfd,
+                                      .exit_signal = SIGCHLD};
+        if (m->group >= 0) {
+            a.flags |= KERNEL_CLONE_INTO_CGROUP;
+            a.cgroup = (uint64_t)m->group;
+        }
+        pid_t pid = kernel_clone3(&a);
+        if (pid >= 0 || (errno != ENOSYS && errno != EPERM))
+            return pid;
+    }
+    return kernel_clone(flags | SIGCHLD, &s->pidfd);
+}
+
+// The one user of the sandbox is the keeper's own, under another number.
+static int map_users(const struct slot *s, struct err *err)
+{
+    static const struct {
+        const char *file, *text;
+    } maps[] = {{"setgroups", "deny"}, {"uid_map", "993 0 1"}, {"gid_map", "993 0 1"}};
+    for (size_t i = 0; i < ARRAY_LEN(maps); i++) {
+        char path[64];
+        snprintf(path, sizeof(path), "/proc/%d/%s", s->pid, maps[i].file);
+        _cleanup_close_ int fd = open(path, O_WRONLY | O_CLOEXEC);
+        if (fd < 0 || write(fd, maps[i].text, strlen(maps[i].text)) < 0)
+            return err_errno(err, errno, "write %s", path);
+    }
+    if (send(s->channel, "g", 1, MSG_NOSIGNAL) < 0)
+        return err_errno(err, errno, "send to pid 1");
+    return 0;
+}
+
+static void release(struct keeper *k, struct slot *s)
+{
+    closep(&s->pidfd);
+    closep(&s->channel);
+    closep(&s->output);
+    network_finish(&s->net);
+    outbound_stop(&s->outbound);
+    free(s->waiting);
+    s->waiting = NULL;
+    set_state(k, s, SLOT_DYING);
+    slot_sweep(k);
+}
+
+int slot_make(struct keeper *k, bool tracing, const struct sandbox_binding *b,
+              struct slot **out, struct err *err)
+{
+    struct making m;
+    struct slot *s = take_free(k);
+    if (!s)
+        return err_set(err, -EAGAIN, "there are %u sandboxes already", k->config.max_sandboxes);
+    unsigned number = (unsigned)(s - k->slots);
+    *s = (struct slot){.number = number,
+                       .pidfd = -1,
+                       .channel = -1,
+                       .output = -1,
+                       .connection = -1,
+                       .tracing = tracing,
+                       .net = {-1, -1, -1, 0, 0},
+                       .outbound = {0, -1}};
+    snprintf(s->group, sizeof(s->group), "s%u", number);
+    struct plain_paths paths;
+    if (!k->spaces)
+        plain_paths_init(k, s, b, &paths);
+    int r = prepare(k, s, &m, err);
+    if (r >= 0) {
+        if (k->spaces && setns(s->net.ns, CLONE_NEWNET) < 0)
+            abort(); // a namespace just made cannot be entered: nothing below would be safe
+        s->pid = clone_child(k, s, &m);
+        if (s->pid == 0)
+            child(k, s, &m, k->spaces ? NULL : &paths);
+        int e = errno;
+        if (k->spaces && setns(k->own_net, CLONE_NEWNET) < 0)
+            abort();
+        if (s->pid < 0)
+            r = err_errno(err, e, "clone");
+        closep(&s->net.ns);
+    }
+    s->channel = TAKE_FD(m.channel[0]);
+    s->output = TAKE_FD(m.output[0]);
+    making_finish(&m);
+    if (r >= 0 && k->nested)
+        r = map_users(s, err);
+    if (r >= 0)
+        r = keeper_watch(k, s->channel, EVENT_CHANNEL, number);
+    if (r >= 0)
+        r = keeper_watch(k, s->pidfd, EVENT_PIDFD, number);
+    if (r < 0) {
+        if (s->pid > 0) {
+            kernel_pidfd_send_signal(s->pidfd, SIGKILL);
+            waitpid(s->pid, NULL, 0);
+        }
+        release(k, s);
+        return r;
+    }
+    set_state(k, s, SLOT_MAKING);
+    *out = s;
+    return 0;
+}
+
+struct slot *slot_spare(struct keeper *k)
+{
+    for (unsigned i = 0; k->spares && i < k->n_slots; i++)
+        if (k->slots[i].state == SLOT_SPARE)
+            return &k->slots[i];
+    return NULL;
+}
+
+struct slot *slot_find(struct keeper *k, int connection, uint64_t id)
+{
+    for (unsigned i = 0; i < k->n_slots; i++) {
+        struct slot *s = &k->slots[i];
+        if ((s->state == SLOT_LIVE || s->state == SLOT_MAKING) && s->connection == connection &&
+            s->id == id)
+            return s;
+    }
+    return NULL;
+}
+
+// ---- binding and programs ----
+
+// CPU in per cent of one processor. AWS gives memory / 1769 of one; so does the weight here, but
+// the cap lets every function have one whole processor while nobody else wants it: 7 % of one,
+// for 128 MB, would make a laptop's tests wait for nothing.
+static unsigned cpu_percent(uint32_t memory_mb)
+{
+    unsigned p = memory_mb * 100 / SANDBOX_VCPU_MEMORY_MB;
+    return p < 100 ? 100 : p;
+}
+
+int slot_bind(struct keeper *k, struct slot *s, const struct sandbox_binding *b, struct err *err)
+{
+    uint32_t memory_mb = b->memory_mb ? b->memory_mb : SANDBOX_MIN_MEMORY_MB;
+    int r = 0;
+    if (b->n_outbound && k->config.degree != SANDBOX_NONE) {
+        r = outbound_start(&s->outbound, &s->net, s->pid, b, err);
+        if (r < 0)
+            return r;
+    }
+    if (k->cgroups.ops)
+        r = k->cgroups.ops->limit(&k->cgroups, s->group, (uint64_t)memory_mb << 20,
+                                  cpu_percent(memory_mb), b->pids ? b->pids : 1024, err);
+    if (r < 0)
+        return r;
+    r = k->spaces ? root_bind(&k->root, s->pidfd, b, err) : plain_bind(k, s, b, err);
+    if (r >= 0 && b->code_dir && b->code_dir[0])
+        s->has_code = true;
+    return r;
+}
+
+static bool runnable(const struct keeper *k, const char *path)
+{
+    static const char *const inside[] = {"/var/task/", "/opt/", "/var/runtime/"};
+    for (size_t i = 0; i < ARRAY_LEN(inside); i++)
+        if (strncmp(path, inside[i], strlen(inside[i])) == 0)
+            return true;
+    for (unsigned i = 0; i < k->config.n_interpreters; i++)
+        if (strcmp(path, k->config.interpreters[i]) == 0)
+            return true;
+    return false;
+}
+
+int slot_execute(struct keeper *k, struct slot *s, const struct sandbox_program *p, int control,
+                 struct err *err)
+{
+    static struct sandbox_program changed;
+    struct protocol_writer w;
+    if (!runnable(k, p->argv[0]))
+        return err_set(err, -EACCES, "'%.100s' is not an interpreter of this daemon, and not "
+                                     "below /var/task, /opt or /var/runtime", p->argv[0]);
+    changed = *p;
+    if (!changed.cwd || !changed.cwd[0])
+        changed.cwd = s->has_code ? "/var/task" : "/";
+    if (!k->spaces && plain_program(k, s, &changed) < 0)
+        return err_set(err, -E2BIG, "arguments and variables are too long");
+    protocol_begin(&w, k->out, PID1_EXEC, 0, 0);
+    protocol_put_u32(&w, s->programs + 1);
+    protocol_put_program(&w, &changed);
+    ssize_t n = protocol_end(&w);
+    if (n < 0)
+        return err_set(err, (int)n, "arguments and variables are too long");
+    int r = message_send(s->channel, k->out, (size_t)n, &control, control >= 0 ? 1 : 0, err);
+    return r < 0 ? r : (int)++s->programs;
+}
+
+void slot_start(struct keeper *k, struct slot *s, const struct sandbox_spec *spec, uint32_t serial)
+{
+    struct err err = ERR_INIT;
+    int pair[2] = {-1, -1};
+    set_state(k, s, SLOT_LIVE);
+    s->keep_on_exit = spec->keep_on_exit;
+    int r = slot_bind(k, s, &spec->binding, &err);
+    if (r >= 0 && spec->want_control &&
+        socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
+        r = err_errno(&err, errno, "socketpair");
+    if (r >= 0 && spec->want_control)
+        fd_set_nonblock(pair[0], true);
+    if (r >= 0 && spec->program.n_argv)
+        r = slot_execute(k, s, &spec->program, pair[1], &err);
+    if (r >= 0) {
+        keeper_reply_started(k, s, serial, pair[0]);
+    } else {
+        keeper_reply_done(k, s->connection, s->id, serial, r, 0, &err);
+        s->connection = -1;
+        slot_kill(k, s);
+    }
+    closep(&pair[0]);
+    closep(&pair[1]);
+}
+
+void slot_signal(struct keeper *k, struct slot *s, uint32_t program, int sig)
+{
+    struct protocol_writer w;
+    protocol_begin(&w, k->out, PID1_SIGNAL, 0, 0);
+    protocol_put_u32(&w, program);
+    protocol_put_u32(&w, (uint32_t)sig);
+    ssize_t n = protocol_end(&w);
+    if (n > 0)
+        message_send(s->channel, k->out, (size_t)n, NULL, 0, NULL);
+}
+
+void slot_freeze(struct keeper *k, struct slot *s, bool frozen)
+{
+    s->frozen = frozen;
+    if (k->cgroups.ops && k->cgroups.has[CGROUP_FREEZER] &&
+        k->cgroups.ops->freeze(&k->cgroups, s->group, frozen) == 0)
+        return;
+    slot_signal(k, s, 0, frozen ? SIGSTOP : SIGCONT);
+}
+
+// SIGKILL to pid 1 takes its namespace along; a frozen group (v1) has to thaw to die.
+void slot_kill(struct keeper *k, struct slot *s)
+{
+    s->killed = true;
+    if (s->state == SLOT_FREE || s->state == SLOT_DYING)
+        return;
+    if (!k->spaces) { // pid 1 kills what descends from it
+        slot_freeze(k, s, false);
+        shutdown(s->channel, SHUT_WR);
+        return;
+    }
+    kernel_pidfd_send_signal(s->pidfd, SIGKILL);
+    if (k->cgroups.ops) {
+        k->cgroups.ops->kill(&k->cgroups, s->group);
+        // The function's end of the freezer may have been used by the server directly.
+        if (k->cgroups.has[CGROUP_FREEZER])
+            k->cgroups.ops->freeze(&k->cgroups, s->group, false);
+    }
+}
+
+// ---- what pid 1 says ----
+
+static void program_ended(struct keeper *k, struct slot *s, struct sandbox_exit *e)
+{
+    uint32_t kills = k->cgroups.ops ? k->cgroups.ops->oom_kills(&k->cgroups, s->group) : 0;
+    if (e->reason == SANDBOX_SIGNALLED && e->status == SIGKILL && kills > s->oom_seen)
+        e->reason = SANDBOX_OOM;
+    s->oom_seen = kills;
+    e->id = s->id;
+    e->oom_kills = kills;
+    e->peak_memory_bytes = cgroup_peak(&k->cgroups, s->group);
+    if (e->program == 1)
+        s->last = *e;
+    keeper_tell_exit(k, s, e);
+    if (e->program == 1 && !s->keep_on_exit) {
+        bool asked = s->killed;
+        slot_kill(k, s);
+        s->killed = asked; // its end is the program's, not a kill
+    }
+}
+
+static void ready(struct keeper *k, struct slot *s)
+{
+    if (s->state != SLOT_MAKING)
+        return;
+    if (!s->waiting) {
+        set_state(k, s, SLOT_SPARE);
+        return;
+    }
+    struct protocol_header h;
+    struct protocol_reader r;
+    static struct sandbox_spec spec;
+    if (protocol_open(&r, s->waiting, s->waiting_len, &h) == 0 &&
+        protocol_read_start(&r, h.id, &spec) == 0) // it was read before: cannot fail now
+        slot_start(k, s, &spec, s->waiting_serial);
+    free(s->waiting);
+    s->waiting = NULL;
+}
+
+static void failed(struct keeper *k, struct slot *s, int error, const char *step)
+{
+    struct err err = ERR_INIT;
+    err_errno(&err, error, "set up a sandbox: %s", step);
+    if (s->connection >= 0 && s->waiting)
+        keeper_reply_done(k, s->connection, s->id, s->waiting_serial, -error, 0, &err);
+    else
+        log_error("%s", err.message);
+    s->connection = -1;
+    slot_kill(k, s);
+}
+
+// One message of pid 1; false when there is none, or the channel has ended.
+static bool hear(struct keeper *k, struct slot *s)
+{
+    struct protocol_header h;
+    struct protocol_reader r;
+    unsigned no_fds = 0;
+    ssize_t n = s->channel < 0
+                    ? 0
+                    : message_receive(s->channel, k->in, sizeof(k->in), NULL, &no_fds, NULL);
+    if (n <= 0)
+        return false;
+    if (protocol_open(&r, k->in, (size_t)n, &h) < 0)
+        return false;
+    uint32_t a = protocol_get_u32(&r), b = protocol_get_u32(&r);
+    const char *text = protocol_get_text(&r, 512);
+    if (protocol_close(&r) < 0)
+        return false;
+    struct sandbox_exit e = {.program = a};
+    switch (h.kind) {
+    case PID1_READY:
+        ready(k, s);
+        break;
+    case PID1_FAILED:
+        failed(k, s, (int)a, text);
+        break;
+    case PID1_EXITED:
+        e.reason = WIFSIGNALED((int)b) ? SANDBOX_SIGNALLED : SANDBOX_EXITED;
+        e.status = WIFSIGNALED((int)b) ? WTERMSIG((int)b) : WEXITSTATUS((int)b);
+        program_ended(k, s, &e);
+        break;
+    case PID1_EXEC_FAILED:
+        e.reason = SANDBOX_FAILED;
+        e.status = (int)b;
+        snprintf(e.what, sizeof(e.what), "exec %.50s", text);
+        program_ended(k, s, &e);
+        break;
+    default:
+        break;
+    }
+    return true;
+}
+
+void slot_channel_event(struct keeper *k, struct slot *s)
+{
+    if (s->channel >= 0 && !hear(k, s) && s->channel >= 0)
+        epoll_ctl(k->epoll, EPOLL_CTL_DEL, s->channel, NULL); // its end comes by the pidfd
+}
+
+// ---- the end ----
+
+void slot_ended(struct keeper *k, struct slot *s)
+{
+    siginfo_t info = {0};
+    while (hear(k, s)) // what it said last
+        ;
+    waitid((idtype_t)P_PIDFD, (id_t)s->pidfd, &info, WEXITED | WNOHANG);
+    if (info.si_pid == 0)
+        waitpid(s->pid, NULL, WNOHANG);
+    struct sandbox_exit e = s->last;
+    if (s->last.program == 0) // no main program ever ended
+        e = (struct sandbox_exit){.reason = SANDBOX_FAILED, .what = "pid 1"};
+    if (s->killed)
+        e.reason = SANDBOX_KILLED;
+    e.program = 0;
+    e.id = s->id;
+    e.oom_kills = k->cgroups.ops ? k->cgroups.ops->oom_kills(&k->cgroups, s->group) : 0;
+    e.peak_memory_bytes = cgroup_peak(&k->cgroups, s->group);
+    if (s->connection >= 0 && s->state == SLOT_MAKING && s->waiting) {
+        struct err err = ERR_INIT;
+        err_set(&err, -EIO, "the sandbox ended while it was set up");
+        keeper_reply_done(k, s->connection, s->id, s->waiting_serial, -EIO, 0, &err);
+    } else if (s->connection >= 0) {
+        keeper_tell_exit(k, s, &e);
+    }
+    release(k, s);
+}
+
+void slot_sweep(struct keeper *k)
+{
+    k->want_sweep = false;
+    for (unsigned i = 0; i < k->n_slots; i++) {
+        struct slot *s = &k->slots[i];
+        if (s->state != SLOT_DYING)
+            continue;
+        if (cgroup_remove(&k->cgroups, s->group) == 0)
+            set_state(k, s, SLOT_FREE);
+        else
+            k->want_sweep = true;
+    }
+}
