@@ -11,7 +11,7 @@ ROOMS = ["base", "os", "store", "http", "wire", "sandbox", "runtime", "engine", 
 # base is pure C: of the system it may see only what has no system call behind it.
 BASE_MAY_INCLUDE = re.compile(
     r"^(std\w+|string|strings|ctype|errno|limits|inttypes|math|float|time|assert|wchar|"
-    r"openssl/\w+|immintrin|x86intrin|endian|byteswap)\.h$")
+    r"openssl/\w+|pthread|arpa/inet|immintrin|x86intrin|endian|byteswap)\.h$")
 INCLUDE = re.compile(r'^\s*#\s*include\s+(["<])([^">]+)[">]')
 
 

@@ -49,7 +49,7 @@ static bool read_name(struct reader *r, struct str *name)
         r->at++;
     *name = str_slice(r->text, from, r->at);
     return name->len > 0 && !(name->ptr[0] >= '0' && name->ptr[0] <= '9') && name->ptr[0] != '-' &&
-           name->ptr[0] != '.';
+           name->ptr[0] != '.' && name->ptr[0] != ':' && name->ptr[name->len - 1] != ':';
 }
 
 static struct str local_part(struct str name)
