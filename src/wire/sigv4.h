@@ -53,11 +53,12 @@ struct sigv4_secret {
     int64_t expires_ms;       // 0: never
 };
 
-// Checks date, scope, session token and signature at now_ms. `body_sha256` is the body's digest
-// (32 bytes) when the caller has it (a spooled body), else absent: in->body is hashed.
-// Chunked payloads are checked afterwards by sigv4_chunks_*. For services that S3 speaks for
-// (claim->service is "s3") the path is taken as sent, for others encoded once more.
-// -EBADMSG: SignatureDoesNotMatch/InvalidSignatureException, RequestExpired, ExpiredToken, …
+// Checks date, session token and signature at now_ms (region and service are the caller's to
+// judge). `body_sha256` is the body's digest (32 bytes) when the caller has it (a spooled body),
+// else absent: in->body is hashed. Chunked payloads are checked afterwards by sigv4_chunks_*. For
+// services that S3 speaks for (claim->service is "s3") the path is taken as sent, for others
+// encoded once more. -EBADMSG: SignatureDoesNotMatch/InvalidSignatureException, RequestExpired,
+// ExpiredToken, …
 int sigv4_verify(const struct sigv4_claim *claim, const struct sigv4_secret *secret,
                  const struct wire_http_in *in, struct str body_sha256, int64_t now_ms,
                  struct arena *a, struct err *err);
@@ -113,10 +114,5 @@ int sigv4_sign(const struct sigv4_signer *s, const struct wire_http_in *in, stru
 // sent as they are; normally host only). unsigned_payload: S3 and our download URLs.
 int sigv4_presign(const struct sigv4_signer *s, const struct wire_http_in *in, int64_t expires_s,
                   bool unsigned_payload, struct arena *a, struct str *query, struct err *err);
-
-// Steps, for tests against the public vectors.
-struct sigv4_parts {
-    struct str canonical_request, string_to_sign, signature;
-};
 
 #endif
