@@ -2,7 +2,6 @@
 //
 //   HEAD ──size──▶ DATA ──all of it──▶ DATA_END ──CRLF──▶ HEAD
 //   HEAD ──size 0──▶ TRAILER ──empty line──▶ DONE
-//   DONE)
 //
 // step_line() runs HEAD and TRAILER, sigv4_chunks_feed() the others.
 #include "wire/sigv4_impl.h"
@@ -31,7 +30,8 @@ int sigv4_chunks_init(struct sigv4_chunks *c, const struct sigv4_claim *claim, s
     if (claim->signature.len != 64 || claim->timestamp.len >= sizeof(c->timestamp))
         return err_aws(err, &SIGV4_INCOMPLETE_SIGNATURE, "The seed signature is malformed.");
     memcpy(c->previous, claim->signature.ptr, 64);
-    memcpy(c->timestamp, claim->timestamp.ptr, claim->timestamp.len);
+    if (claim->timestamp.len)
+        memcpy(c->timestamp, claim->timestamp.ptr, claim->timestamp.len);
     if (snprintf(c->scope, sizeof(c->scope), "%.*s/%.*s/%.*s/" SIGV4_TERMINATOR,
                  STR_ARG(claim->date), STR_ARG(claim->region),
                  STR_ARG(claim->service)) >= (int)sizeof(c->scope))
