@@ -39,11 +39,11 @@ struct http_body {
 struct http_request {
     struct arena arena; // lives as long as the request; free for the handler's use
     struct loop *loop;
-    struct http_listener *listener;
-    struct str method; // "GET"
-    struct str target; // as sent: "/a%20b?x=1"
-    struct str path;   // up to '?', still percent-encoded
-    struct str query;  // after '?', absent without one
+    struct http_listener *listener; // NULL once the client has gone
+    struct str method;              // "GET"
+    struct str target;              // as sent: "/a%20b?x=1"
+    struct str path;                // up to '?', still percent-encoded
+    struct str query;               // after '?', absent without one
     struct http_header *headers;
     unsigned n_headers;
     struct http_header *trailers; // there once the body is complete
@@ -55,8 +55,9 @@ struct http_request {
     int64_t arrived_ns; // os_mono_ns() when its first byte was read
     void *user;         // the handler's
 
-    // The client has left while the handler still holds the request. The handler may answer or
-    // drop it right here or later. Called at most once.
+    // The client has left while the handler still holds the request: a connection that was closed
+    // or broke, or, when this is set, whose client has closed its sending side. The handler may
+    // answer or drop the request right here or later. Called at most once.
     void (*gone)(struct http_request *req);
 
     // Streaming: set by the on_headers hook, and the body is not collected but given piece by piece
@@ -110,7 +111,8 @@ void http_respond_file(struct http_request *req, const struct http_response *res
 void http_respond_begin(struct http_request *req, int status, const struct http_header *headers,
                         unsigned n_headers, int64_t length);
 // 0: the kernel took it all. 1: some of it waits; `taken(req, ctx)` is called once all of it has
-// been taken, or the client has left (see req->client_gone). Before that, more may be written, but
+// been taken, or the client has left (req->client_gone; when `gone` is set, that is called
+// instead). Before that, more may be written, but
 // a producer should wait. -EPIPE: the client has gone, nothing is called. Data is borrowed.
 int http_respond_write(struct http_request *req, struct str data,
                        void (*taken)(struct http_request *req, void *ctx), void *ctx);

@@ -279,12 +279,12 @@ unsigned loop_slot_new(void (*destroy)(void *value))
 
 void *loop_slot(const struct loop *l, unsigned slot)
 {
-    return l->slots[slot];
+    return atomic_load_explicit(&l->slots[slot], memory_order_acquire);
 }
 
 void loop_slot_set(struct loop *l, unsigned slot, void *value)
 {
-    l->slots[slot] = value;
+    atomic_store_explicit(&l->slots[slot], value, memory_order_release);
 }
 
 // ---- life ----

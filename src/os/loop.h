@@ -96,6 +96,7 @@ void loop_expect(struct loop *l, unsigned within_us);
 
 // Reserves a slot in all loops (at start, before loops run); `destroy` is called for a non-NULL
 // value when its loop is destroyed, on the destroying thread.
+// loop_slot may be called on any thread.
 unsigned loop_slot_new(void (*destroy)(void *value));
 void *loop_slot(const struct loop *l, unsigned slot);
 void loop_slot_set(struct loop *l, unsigned slot, void *value);

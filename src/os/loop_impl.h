@@ -29,7 +29,7 @@ struct loop {
     atomic_bool stop_wanted;
     unsigned index;
     pthread_t thread;
-    void *slots[LOOP_SLOTS];
+    _Atomic(void *) slots[LOOP_SLOTS];
 };
 
 void loop_timers_fire(uv_timer_t *clock);
