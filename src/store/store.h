@@ -54,7 +54,8 @@ void store_closep(struct store **s);
 // Waits for its turn when writing.
 int store_begin(struct store *s, enum store_mode mode, struct store_tx **out, struct err *err);
 // Consumes *tx whatever the answer. For a writer 0 means durable; anything else means that nothing
-// of this transaction happened.
+// of this transaction happened; only after -EIO, when the disk refused the sync, can it turn out
+// after a restart that it did.
 int store_commit(struct store_tx **tx, struct err *err);
 void store_abort(struct store_tx *tx); // accepts NULL
 void store_abortp(struct store_tx **tx);
