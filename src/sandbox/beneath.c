@@ -32,8 +32,8 @@ int open_beneath_by_parts(int dir, const char *name, struct err *err)
 int open_beneath(int dir, const char *name, struct err *err)
 {
     struct open_how how = {.flags = O_PATH | O_DIRECTORY | O_CLOEXEC,
-                           .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS |
-                                      RESOLVE_NO_MAGICLINKS};
+                           .resolve =
+                               RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS};
     int fd;
     do
         fd = kernel_openat2(dir, name, &how);

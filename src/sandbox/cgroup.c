@@ -195,8 +195,8 @@ void cgroup_probe(struct cgroup_tree *t)
     // The controllers are in v1 hierarchies, or all in the unified one; a hybrid host has an
     // empty unified hierarchy beside v1.
     for (int c = 0; c < CGROUP_CONTROLLERS; c++) {
-        t->has[c] = own_folder(self, mounts, cgroup_controller_names[c], t->paths[c],
-                               sizeof(t->paths[c]));
+        t->has[c] =
+            own_folder(self, mounts, cgroup_controller_names[c], t->paths[c], sizeof(t->paths[c]));
         if (t->has[c])
             t->ops = &cgroup_v1;
     }

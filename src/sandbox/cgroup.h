@@ -31,7 +31,7 @@ struct cgroup_ops {
 struct cgroup_tree {
     const struct cgroup_ops *ops; // NULL: no cgroups at all
     bool has[CGROUP_CONTROLLERS];
-    bool swap;                   // swap can be limited
+    bool swap;                    // swap can be limited
     int dirs[CGROUP_CONTROLLERS]; // the tree's folder per controller (v2: the same for all); or -1
     char paths[CGROUP_CONTROLLERS][512]; // of those folders, for removing
     char why[160];                       // what is missing and why

@@ -1,10 +1,10 @@
 // client.h - the server's side of the keeper: asks for sandboxes on a loop, never blocks.
 //
 // A client belongs to one loop: calls and callbacks happen on that loop's thread. One client per
-// loop is usual (keeper_client_open_more). Sandboxes are named by the id that the caller chose, never
-// by pointer. When the keeper dies, every live sandbox of the client gets its `exited` callback
-// (reason SANDBOX_LOST), outstanding requests fail with -EPIPE, and requests fail with -ENOTCONN
-// until keeper_client_replace().
+// loop is usual (keeper_client_open_more). Sandboxes are named by the id that the caller chose,
+// never by pointer. When the keeper dies, every live sandbox of the client gets its `exited`
+// callback (reason SANDBOX_LOST), outstanding requests fail with -EPIPE, and requests fail with
+// -ENOTCONN until keeper_client_replace().
 #ifndef LAMBKIN_SANDBOX_CLIENT_H
 #define LAMBKIN_SANDBOX_CLIENT_H
 
@@ -78,8 +78,7 @@ void keeper_client_close(struct keeper_client *c); // kills its sandboxes; no ca
 // complete and the program (if any) has been handed to exec: a failing exec is an `exited` event.
 typedef void keeper_started_fn(void *ctx, uint64_t id, int r, struct sandbox_started *started,
                                const struct err *err);
-typedef void keeper_done_fn(void *ctx, uint64_t id, int r, uint32_t program,
-                            const struct err *err);
+typedef void keeper_done_fn(void *ctx, uint64_t id, int r, uint32_t program, const struct err *err);
 
 // Immediate errors (bounds, not connected, memory) answer < 0 and no callback follows.
 int keeper_start(struct keeper_client *c, const struct sandbox_spec *spec, keeper_started_fn *fn,

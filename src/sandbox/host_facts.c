@@ -77,6 +77,18 @@ static int try_mount(void)
                : 0;
 }
 
+static int try_mount_api(void)
+{
+    struct kernel_mount_attr a = {.attr_set = KERNEL_MOUNT_RDONLY | KERNEL_MOUNT_NOSUID};
+    if (gain_root() < 0 || unshare(CLONE_NEWNS) < 0 ||
+        mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
+        return -1;
+    int tree = kernel_open_tree(AT_FDCWD, "/usr", KERNEL_OPEN_TREE_CLONE | AT_RECURSIVE);
+    if (tree < 0 || kernel_mount_setattr(tree, "", AT_EMPTY_PATH | AT_RECURSIVE, &a) < 0)
+        return -1;
+    return kernel_move_mount(tree, "", AT_FDCWD, "/tmp", KERNEL_MOVE_MOUNT_F_EMPTY_PATH);
+}
+
 static int try_net(void)
 {
     return gain_root() < 0 || unshare(CLONE_NEWNET) < 0 ? -1 : 0;
@@ -116,13 +128,6 @@ static void probe_calls(struct host_facts *h)
     int fd = kernel_openat2(AT_FDCWD, "proc", &how);
     h->openat2 = fd >= 0 || (errno != ENOSYS && errno != EPERM);
     closep(&fd);
-    struct kernel_mount_attr attr = {0};
-    bool tree = kernel_open_tree(-1, "", AT_EMPTY_PATH) < 0 && errno != ENOSYS && errno != EPERM;
-    bool set = kernel_mount_setattr(-1, "", AT_EMPTY_PATH, &attr) < 0 && errno != ENOSYS &&
-               errno != EPERM;
-    // No change asked for: answers 0 without looking at the descriptor.
-    set = set || kernel_mount_setattr(-1, "", AT_EMPTY_PATH, &attr) == 0;
-    h->mount_api = tree && set;
     uint32_t action = SECCOMP_RET_ERRNO;
     h->seccomp = syscall(SYS_seccomp, SECCOMP_GET_ACTION_AVAIL, 0, &action) == 0 ||
                  prctl(PR_GET_SECCOMP, 0, 0, 0, 0) >= 0;
@@ -168,7 +173,9 @@ static void probe_cgroups(struct host_facts *h)
         struct host_fact *f = add(h, names[c], t.has[c], c != CGROUP_FREEZER);
         if (f->ok)
             snprintf(f->detail, sizeof(f->detail), "v%d%s", h->cgroup,
-                     c != CGROUP_MEMORY ? "" : t.swap ? ", with swap" : ", swap is not counted");
+                     c != CGROUP_MEMORY ? ""
+                     : t.swap           ? ", with swap"
+                                        : ", swap is not counted");
         else
             snprintf(f->mend, sizeof(f->mend), "%s", how);
     }
@@ -191,10 +198,11 @@ void host_facts_probe(struct host_facts *h)
     *h = (struct host_facts){.strict_possible = true, .root = geteuid() == 0};
     probe_calls(h);
     probe_spaces(h);
-    struct host_fact *f = add(h, "mount API of Linux 5.12", h->mount_api, true);
-    if (!f->ok)
-        snprintf(f->mend, sizeof(f->mend), "a newer kernel, or a container that allows it");
-    f = add(h, "seccomp", h->seccomp, true);
+    int e = in_child(try_mount_api);
+    h->mount_api = e == 0;
+    say(add(h, "mount API of Linux 5.12", h->mount_api, true), e,
+        "a newer kernel, or a container that allows it");
+    struct host_fact *f = add(h, "seccomp", h->seccomp, true);
     if (!f->ok)
         snprintf(f->mend, sizeof(f->mend), "a kernel with CONFIG_SECCOMP_FILTER");
     f = add(h, "Landlock", h->landlock, false);

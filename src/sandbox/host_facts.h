@@ -9,11 +9,11 @@
 #define HOST_FACTS_MAX 32
 
 struct host_fact {
-    const char *name;   // constant: "user namespaces"
-    bool ok;            // there and usable by this user
-    bool needed;        // strict isolation cannot do without it
-    char detail[160];   // "v1: memory cpu pids freezer"
-    char mend[192];     // the command or setting that mends it, "" when ok
+    const char *name; // constant: "user namespaces"
+    bool ok;          // there and usable by this user
+    bool needed;      // strict isolation cannot do without it
+    char detail[160]; // "v1: memory cpu pids freezer"
+    char mend[192];   // the command or setting that mends it, "" when ok
 };
 
 struct host_facts {

@@ -89,9 +89,12 @@ void keeper_reply_started(struct keeper *k, struct slot *s, uint32_t serial, int
     const struct {
         int fd;
         uint32_t bit;
-    } all[] = {{s->output, STARTED_OUTPUT},          {control, STARTED_CONTROL},
-               {s->net.runtime_api, STARTED_RUNTIME_API}, {s->net.endpoint, STARTED_ENDPOINT},
-               {memory, STARTED_MEMORY},             {freezer, STARTED_FREEZER}};
+    } all[] = {{s->output, STARTED_OUTPUT},
+               {control, STARTED_CONTROL},
+               {s->net.runtime_api, STARTED_RUNTIME_API},
+               {s->net.endpoint, STARTED_ENDPOINT},
+               {memory, STARTED_MEMORY},
+               {freezer, STARTED_FREEZER}};
     int fds[ARRAY_LEN(all)];
     unsigned n = 0;
     uint32_t which = 0;
@@ -278,9 +281,9 @@ static int on_simple(struct keeper *k, struct request *q)
 }
 
 static int (*const handlers[PROTOCOL_LAST_REQUEST + 1])(struct keeper *, struct request *) = {
-    [PROTOCOL_ATTACH] = on_attach, [PROTOCOL_STOP] = on_stop,     [PROTOCOL_START] = on_start,
-    [PROTOCOL_INJECT] = on_inject, [PROTOCOL_EXEC] = on_exec,     [PROTOCOL_SIGNAL] = on_signal,
-    [PROTOCOL_FREEZE] = on_simple, [PROTOCOL_THAW] = on_simple,   [PROTOCOL_KILL] = on_simple,
+    [PROTOCOL_ATTACH] = on_attach, [PROTOCOL_STOP] = on_stop,   [PROTOCOL_START] = on_start,
+    [PROTOCOL_INJECT] = on_inject, [PROTOCOL_EXEC] = on_exec,   [PROTOCOL_SIGNAL] = on_signal,
+    [PROTOCOL_FREEZE] = on_simple, [PROTOCOL_THAW] = on_simple, [PROTOCOL_KILL] = on_simple,
 };
 
 static void on_connection(struct keeper *k, int c)

@@ -14,8 +14,9 @@
 #define KEEPER_MAX_SANDBOXES 4096
 
 struct keeper_config {
-    const char *data_dir;    // absolute; <data_dir>/code is where code may come from (created here)
-    const char *runtime_dir; // absolute; bound read-only at /var/runtime. Default <data_dir>/runtime
+    const char *data_dir; // absolute; <data_dir>/code is where code may come from (created here)
+    const char
+        *runtime_dir; // absolute; bound read-only at /var/runtime. Default <data_dir>/runtime
     enum sandbox_degree degree; // strict: keeper_main fails when a protection is missing
     // Absolute paths of the interpreters that may be run; the directory tree of one that is not
     // below /usr (its prefix: the parent of its bin folder) is bound read-only at the same place.

@@ -33,9 +33,10 @@ struct slot {
     char group[16]; // cgroup "s12"
     pid_t pid;
     int pidfd, channel, output; // output: the read end, until STARTED hands it over
+    int mounts;                 // its mount namespace, until code is bound
     struct network net;
-    bool tracing;   // made with the filter that allows debuggers
-    bool has_code;  // a binding with code has been applied
+    bool tracing;  // made with the filter that allows debuggers
+    bool has_code; // a binding with code has been applied
     bool keep_on_exit;
     bool killed, frozen;
     // who asked for it
@@ -115,7 +116,6 @@ void slot_channel_event(struct keeper *k, struct slot *s);
 void slot_ended(struct keeper *k, struct slot *s); // pid 1 has ended: reap, report
 void slot_sweep(struct keeper *k);                 // DYING slots whose cgroup can go now
 // START that may wait for its slot.
-void slot_start(struct keeper *k, struct slot *s, const struct sandbox_spec *spec,
-                uint32_t serial);
+void slot_start(struct keeper *k, struct slot *s, const struct sandbox_spec *spec, uint32_t serial);
 
 #endif

@@ -25,15 +25,14 @@ static int become_root_of_own(struct err *err)
 {
     char map[64];
     unsigned uid = geteuid(), gid = getegid();
-    if (unshare(CLONE_NEWUSER) < 0)
+    // A network as well: the way back from a sandbox's leads only to one that we own.
+    if (unshare(CLONE_NEWUSER | CLONE_NEWNET) < 0)
         return err_errno(err, errno, "a user namespace of our own");
     struct {
         const char *file;
-        const char *format;
         unsigned id;
-    } maps[] = {{"/proc/self/setgroups", "deny", 0},
-                {"/proc/self/uid_map", "0 %u 1", uid},
-                {"/proc/self/gid_map", "0 %u 1", gid}};
+    } maps[] = {
+        {"/proc/self/setgroups", 0}, {"/proc/self/uid_map", uid}, {"/proc/self/gid_map", gid}};
     for (size_t i = 0; i < ARRAY_LEN(maps); i++) {
         _cleanup_close_ int fd = open(maps[i].file, O_WRONLY | O_CLOEXEC);
         snprintf(map, sizeof(map), i == 0 ? "deny" : "0 %u 1", maps[i].id);
@@ -50,10 +49,14 @@ static void judge(struct keeper *k)
     const struct {
         bool there;
         const char *name;
-    } needs[] = {{s->mounts, "mount namespaces"},     {s->pids, "pid namespaces"},
-                 {s->net, "network namespaces"},      {s->users, "separate users"},
-                 {s->seccomp, "seccomp"},             {s->cgroup_memory, "memory limit (cgroup)"},
-                 {s->cgroup_cpu, "CPU share (cgroup)"}, {s->cgroup_pids, "process limit (cgroup)"}};
+    } needs[] = {{s->mounts, "mount namespaces"},
+                 {s->pids, "pid namespaces"},
+                 {s->net, "network namespaces"},
+                 {s->users, "separate users"},
+                 {s->seccomp, "seccomp"},
+                 {s->cgroup_memory, "memory limit (cgroup)"},
+                 {s->cgroup_cpu, "CPU share (cgroup)"},
+                 {s->cgroup_pids, "process limit (cgroup)"}};
     size_t at = 0;
     s->missing[0] = '\0';
     for (size_t i = 0; i < ARRAY_LEN(needs) && at < sizeof(s->missing); i++)
@@ -83,9 +86,9 @@ static int set_up_cgroups(struct keeper *k, struct err *err)
     k->status.cgroup_pids = k->cgroups.has[CGROUP_PIDS];
     k->status.freezer = k->cgroups.has[CGROUP_FREEZER];
     snprintf(k->status.cgroup, sizeof(k->status.cgroup), "%s",
-             !k->cgroups.ops                  ? "none"
+             !k->cgroups.ops                ? "none"
              : k->cgroups.ops->version == 2 ? "v2"
-                                              : "v1");
+                                            : "v1");
     return r;
 }
 

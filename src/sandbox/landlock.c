@@ -8,9 +8,9 @@
 #include <sys/stat.h>
 
 // By number: the headers of the build machine may be older than the kernel that runs us.
-#define RIGHT_REFER (1ull << 13)    // ABI 2
-#define RIGHT_TRUNCATE (1ull << 14) // ABI 3
-#define RIGHT_IOCTL_DEV (1ull << 15) // ABI 5
+#define RIGHT_REFER (1ull << 13)        // ABI 2
+#define RIGHT_TRUNCATE (1ull << 14)     // ABI 3
+#define RIGHT_IOCTL_DEV (1ull << 15)    // ABI 5
 #define SCOPE_ABSTRACT_UNIX (1ull << 0) // ABI 6
 #define SCOPE_SIGNAL (1ull << 1)
 #define RIGHTS_READ                                                                                \
@@ -50,8 +50,8 @@ static int allow(int rules, const char *path, uint64_t rights)
     if (fstat(fd, &st) == 0 && !S_ISDIR(st.st_mode))
         rights &= RIGHTS_OF_FILES;
     struct landlock_path_beneath_attr a = {.allowed_access = rights, .parent_fd = fd};
-    int r = syscall(SYS_landlock_add_rule, rules, LANDLOCK_RULE_PATH_BENEATH, &a, 0) < 0 ? -errno
-                                                                                         : 0;
+    int r =
+        syscall(SYS_landlock_add_rule, rules, LANDLOCK_RULE_PATH_BENEATH, &a, 0) < 0 ? -errno : 0;
     close(fd);
     return r;
 }

@@ -84,7 +84,7 @@ static int set_limits(const struct pid1_setup *s)
         int what;
         rlim_t value;
     } limits[] = {
-        {RLIMIT_CORE, 0},        {RLIMIT_NOFILE, 1024},          {RLIMIT_RTPRIO, 0},
+        {RLIMIT_CORE, 0},         {RLIMIT_NOFILE, 1024},      {RLIMIT_RTPRIO, 0},
         {RLIMIT_MSGQUEUE, 65536}, {RLIMIT_MEMLOCK, 64 << 10}, {RLIMIT_SIGPENDING, 1024},
     };
     for (size_t i = 0; i < ARRAY_LEN(limits); i++) {
@@ -116,11 +116,9 @@ static int arrange_descriptors(const struct pid1_setup *s)
 // Nothing is left but changing to the programs' user and killing them.
 static int drop_power(const struct pid1_setup *s)
 {
-    for (int c = 0; c < 64; c++) {
-        bool keep = s->uid && (c == CAP_SETUID || c == CAP_SETGID || c == CAP_KILL);
-        if (!keep && prctl(PR_CAPBSET_DROP, c, 0, 0, 0) < 0 && errno != EINVAL && errno != EPERM)
+    for (int c = 0; c < 64; c++) // EPERM: nothing to drop without privilege
+        if (prctl(PR_CAPBSET_DROP, c, 0, 0, 0) < 0 && errno != EINVAL && errno != EPERM)
             return -errno;
-    }
     prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
     struct __user_cap_header_struct h = {.version = _LINUX_CAPABILITY_VERSION_3};
     struct __user_cap_data_struct d[2] = {{0}, {0}};
@@ -164,6 +162,20 @@ static int confine(const struct pid1_setup *s, const char **step)
     return prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0 ? -errno : 0;
 }
 
+// The keeper will mount code here later, and may not look this namespace up in /proc by then.
+static int hand_over_mounts(int channel)
+{
+    struct protocol_writer w;
+    _cleanup_close_ int fd = open("/proc/self/ns/mnt", O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return -errno;
+    protocol_begin(&w, answer, PID1_MOUNTS, 0, 0);
+    protocol_put_u32(&w, 0);
+    protocol_put_u32(&w, 0);
+    protocol_put_text(&w, "");
+    return message_send(channel, answer, (size_t)protocol_end(&w), &fd, 1, NULL);
+}
+
 static int set_up(const struct pid1_setup *s, const char **step)
 {
     char go;
@@ -186,6 +198,10 @@ static int set_up(const struct pid1_setup *s, const char **step)
     }
     if (s->root) {
         r = root_enter(s->root, s->slot, step);
+        if (r < 0)
+            return r;
+        *step = "hand over the mount namespace";
+        r = hand_over_mounts(s->channel);
         if (r < 0)
             return r;
     }

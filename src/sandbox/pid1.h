@@ -13,16 +13,16 @@
 
 struct pid1_setup {
     unsigned slot;
-    int channel;              // seqpacket to the keeper
-    int output;               // write end: stdout and stderr of programs
-    const struct root *root;  // NULL: the host's own file system (no namespaces)
-    bool spaces;              // pid, ipc, uts and network namespaces are ours
-    bool await_users;         // the keeper writes the uid map first, and then one message
-    bool cgroup_space;        // unshare the cgroup namespace after joining
-    bool confine;             // false: isolation none
-    bool memory_counted;      // a cgroup bounds processes; else RLIMIT_NPROC has to
-    unsigned uid;             // programs run as this; 0: as the keeper does
-    const int *procs;         // cgroup.procs to join, by "0"
+    int channel;             // seqpacket to the keeper
+    int output;              // write end: stdout and stderr of programs
+    const struct root *root; // NULL: the host's own file system (no namespaces)
+    bool spaces;             // pid, ipc, uts and network namespaces are ours
+    bool await_users;        // the keeper writes the uid map first, and then one message
+    bool cgroup_space;       // unshare the cgroup namespace after joining
+    bool confine;            // false: isolation none
+    bool memory_counted;     // a cgroup bounds processes; else RLIMIT_NPROC has to
+    unsigned uid;            // programs run as this; 0: as the keeper does
+    const int *procs;        // cgroup.procs to join, by "0"
     unsigned n_procs;
     const struct seccomp_filter *filter; // NULL: none
     int landlock_abi;

@@ -34,9 +34,12 @@ int plain_bind(struct keeper *k, struct slot *s, const struct sandbox_binding *b
 void plain_paths_init(struct keeper *k, struct slot *s, const struct sandbox_binding *b,
                       struct plain_paths *out)
 {
-    static const char *const system[] = {"/usr", "/bin", "/sbin", "/lib", "/lib64", "/dev",
-                                         "/proc", "/etc/ld.so.cache", "/etc/ssl/certs",
-                                         "/etc/alternatives", "/etc/passwd", "/etc/nsswitch.conf",
+    static const char *const system[] = {"/usr",           "/bin",
+                                         "/sbin",          "/lib",
+                                         "/lib64",         "/dev",
+                                         "/proc",          "/etc/ld.so.cache",
+                                         "/etc/ssl/certs", "/etc/alternatives",
+                                         "/etc/passwd",    "/etc/nsswitch.conf",
                                          "/etc/hosts"};
     static const char *const writable[] = {"/tmp", "/dev/null", "/dev/shm", NULL};
     size_t n = 0;
@@ -78,8 +81,8 @@ static const struct replacement *match(const struct replacement *all, size_t n, 
         if (!r->to[0] || strncmp(at, r->from.ptr, r->from.len) != 0)
             continue;
         char before = at > start ? at[-1] : ':', after = at[r->from.len];
-        if (!r->path || ((before == ':' || before == '=') &&
-                         (after == '\0' || after == '/' || after == ':')))
+        if (!r->path ||
+            ((before == ':' || before == '=') && (after == '\0' || after == '/' || after == ':')))
             return r;
     }
     return NULL;

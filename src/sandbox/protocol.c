@@ -16,7 +16,7 @@ static void put(struct protocol_writer *w, const void *bytes, size_t n)
 }
 
 void protocol_begin(struct protocol_writer *w, char *room, enum protocol_kind kind, uint64_t id,
-                   uint32_t serial)
+                    uint32_t serial)
 {
     *w = (struct protocol_writer){.at = room};
     struct protocol_header h = {

@@ -36,6 +36,7 @@ enum protocol_kind {
     // keeper to pid 1 and back
     PID1_EXEC = 64, // program, number; descriptors: [control]
     PID1_SIGNAL,
+    PID1_MOUNTS, // a descriptor: the mount namespace
     PID1_READY,
     PID1_FAILED, // set-up: errno and step
     PID1_EXITED, // a program: status
@@ -56,7 +57,7 @@ struct protocol_writer {
     bool failed;
 };
 void protocol_begin(struct protocol_writer *w, char *room, enum protocol_kind kind, uint64_t id,
-                   uint32_t serial);
+                    uint32_t serial);
 void protocol_put_u32(struct protocol_writer *w, uint32_t v);
 void protocol_put_u64(struct protocol_writer *w, uint64_t v);
 void protocol_put_text(struct protocol_writer *w, const char *s); // NULL as ""

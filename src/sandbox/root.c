@@ -19,16 +19,13 @@
 #include <stdio.h>
 #include <sys/stat.h>
 
-#ifndef AT_RECURSIVE
-#define AT_RECURSIVE 0x8000
-#endif
-
 // ---- building the template ----
 
-struct template {
+struct template
+{
     struct root *root;
     struct err *err;
-    char path[1024];
+    char path[PATH_MAX + 640];
 };
 
 static const char *inside(struct template *t, const char *path)
@@ -61,14 +58,13 @@ static int make_link(struct template *t, const char *to, const char *path)
 // The host's `from` at the same or another place inside, read-only; a device keeps working.
 static int bind_from(struct template *t, const char *from, const char *to, bool device)
 {
-    _cleanup_close_ int tree =
-        kernel_open_tree(AT_FDCWD, from, KERNEL_OPEN_TREE_CLONE | KERNEL_OPEN_TREE_CLOEXEC |
-                                             (device ? 0 : AT_RECURSIVE));
+    _cleanup_close_ int tree = kernel_open_tree(AT_FDCWD, from,
+                                                KERNEL_OPEN_TREE_CLONE | KERNEL_OPEN_TREE_CLOEXEC |
+                                                    (device ? 0 : AT_RECURSIVE));
     if (tree < 0)
         return err_errno(t->err, errno, "open_tree %s", from);
-    struct kernel_mount_attr a = {.attr_set = KERNEL_MOUNT_NOSUID |
-                                              (device ? 0 : KERNEL_MOUNT_RDONLY |
-                                                                KERNEL_MOUNT_NODEV)};
+    struct kernel_mount_attr a = {
+        .attr_set = KERNEL_MOUNT_NOSUID | (device ? 0 : KERNEL_MOUNT_RDONLY | KERNEL_MOUNT_NODEV)};
     if (kernel_mount_setattr(tree, "", AT_EMPTY_PATH | (device ? 0 : AT_RECURSIVE), &a) < 0)
         return err_errno(t->err, errno, "make %s read-only", from);
     if (kernel_move_mount(tree, "", AT_FDCWD, inside(t, to), KERNEL_MOVE_MOUNT_F_EMPTY_PATH) < 0)
@@ -121,12 +117,12 @@ static int build_system(struct template *t)
 
 static int build_etc(struct template *t)
 {
-    static const char *const copies[] = {"/etc/ld.so.cache",  "/etc/ssl/openssl.cnf",
-                                         "/etc/mime.types",   "/etc/protocols",
-                                         "/etc/services",     "/etc/ca-certificates.conf"};
-    static const char *const dirs[] = {"/etc/ssl/certs", "/etc/pki/tls/certs",
-                                       "/etc/pki/ca-trust/extracted", "/etc/alternatives",
-                                       "/etc/fonts", "/etc/crypto-policies"};
+    static const char *const copies[] = {"/etc/ld.so.cache", "/etc/ssl/openssl.cnf",
+                                         "/etc/mime.types",  "/etc/protocols",
+                                         "/etc/services",    "/etc/ca-certificates.conf"};
+    static const char *const dirs[] = {
+        "/etc/ssl/certs",    "/etc/pki/tls/certs", "/etc/pki/ca-trust/extracted",
+        "/etc/alternatives", "/etc/fonts",         "/etc/crypto-policies"};
     static const struct {
         const char *path, *text;
     } files[] = {
@@ -180,8 +176,8 @@ static int build_runtime(struct template *t)
 {
     // ES modules are looked up from the importing file's folder upwards: a function's own
     // /var/task/node_modules, then /var/node_modules (layers), then /node_modules (the SDK).
-    static const char *const dirs[] = {"/var/task", "/opt", "/var/runtime", "/tmp", "/proc",
-                                       "/sys",      "/run"};
+    static const char *const dirs[] = {"/var/task", "/opt", "/var/runtime", "/tmp",
+                                       "/proc",     "/sys", "/run"};
     int r = 0;
     for (size_t i = 0; r >= 0 && i < ARRAY_LEN(dirs); i++)
         r = make_dir(t, dirs[i]);
@@ -246,8 +242,7 @@ static int build_interpreters(struct template *t)
         if (access(c->interpreters[i], X_OK) < 0)
             continue;
         r = bind_prefix(t, c->interpreters[i]); // a virtual environment's
-        if (r >= 0 && realpath(c->interpreters[i], real) &&
-            strcmp(real, c->interpreters[i]) != 0)
+        if (r >= 0 && realpath(c->interpreters[i], real) && strcmp(real, c->interpreters[i]) != 0)
             r = bind_prefix(t, real); // and what it points to
     }
     return r;
@@ -282,7 +277,7 @@ int root_prepare(struct root *root, const struct keeper_config *config, bool nes
         r = err_errno(err, errno, "mkdir %s", path);
     if (r >= 0)
         r = mount_tmpfs(&t, path, "size=8m,nr_inodes=4k,mode=0755");
-    static int (*const parts[])(struct template *) = {build_system,  build_etc,     build_dev,
+    static int (*const parts[])(struct template *) = {build_system, build_etc, build_dev,
                                                       build_runtime, build_interpreters};
     for (size_t i = 0; r >= 0 && i < ARRAY_LEN(parts); i++)
         r = parts[i](&t);
@@ -327,13 +322,13 @@ int root_user(struct root *root, unsigned slot, unsigned uid, struct err *err)
 
 // Files of /proc that tell about the host or turn its knobs. Folders get the empty /sys.
 static const char *const masked_files[] = {
-    "proc/cmdline",       "proc/kcore",     "proc/kallsyms",    "proc/keys",
-    "proc/key-users",     "proc/kmsg",      "proc/modules",     "proc/sysrq-trigger",
-    "proc/timer_list",    "proc/diskstats", "proc/partitions",  "proc/interrupts",
-    "proc/sched_debug",   "proc/iomem",     "proc/ioports",     "proc/slabinfo",
-    "proc/vmallocinfo",   "proc/swaps",     "proc/latency_stats", "proc/config.gz",
+    "proc/cmdline",     "proc/kcore",     "proc/kallsyms",      "proc/keys",
+    "proc/key-users",   "proc/kmsg",      "proc/modules",       "proc/sysrq-trigger",
+    "proc/timer_list",  "proc/diskstats", "proc/partitions",    "proc/interrupts",
+    "proc/sched_debug", "proc/iomem",     "proc/ioports",       "proc/slabinfo",
+    "proc/vmallocinfo", "proc/swaps",     "proc/latency_stats", "proc/config.gz",
 };
-static const char *const masked_dirs[] = {"proc/sys", "proc/acpi", "proc/scsi", "proc/bus",
+static const char *const masked_dirs[] = {"proc/sys", "proc/acpi", "proc/scsi",   "proc/bus",
                                           "proc/fs",  "proc/irq",  "proc/driver", "proc/tty"};
 
 static int enter_private_mounts(void)
@@ -414,8 +409,8 @@ static int detached(struct root *root, const char *name, bool hot, struct err *e
     _cleanup_close_ int dir = root_open_code(root, name, hot, err);
     if (dir < 0)
         return dir;
-    _cleanup_close_ int tree =
-        kernel_open_tree(dir, "", AT_EMPTY_PATH | KERNEL_OPEN_TREE_CLONE | KERNEL_OPEN_TREE_CLOEXEC);
+    _cleanup_close_ int tree = kernel_open_tree(
+        dir, "", AT_EMPTY_PATH | KERNEL_OPEN_TREE_CLONE | KERNEL_OPEN_TREE_CLOEXEC);
     if (tree < 0)
         return err_errno(err, errno, "open_tree %.100s", name);
     int r = restrict_tree(tree, err);
@@ -456,7 +451,7 @@ static int detached_layers(struct root *root, const struct sandbox_binding *b, s
     return r < 0 ? r : tree;
 }
 
-int root_bind(struct root *root, int pidfd, const struct sandbox_binding *b, struct err *err)
+int root_bind(struct root *root, int mounts, const struct sandbox_binding *b, struct err *err)
 {
     _cleanup_close_ int code = -1;
     _cleanup_close_ int layers = -1;
@@ -467,7 +462,7 @@ int root_bind(struct root *root, int pidfd, const struct sandbox_binding *b, str
     bool resize = b->tmp_mb && b->tmp_mb != SANDBOX_MIN_TMP_MB;
     if (code < 0 && layers < 0 && !resize)
         return 0;
-    if (setns(pidfd, CLONE_NEWNS) < 0)
+    if (setns(mounts, CLONE_NEWNS) < 0)
         return err_errno(err, errno, "enter the sandbox's mount namespace");
     int r = 0;
     if (code >= 0 &&

@@ -13,10 +13,10 @@
 
 struct root {
     const struct keeper_config *config;
-    bool nested;      // sandboxes have a user namespace of their own
-    int own_mounts;   // /proc/self/ns/mnt of the keeper
-    int code_dir;     // <data-dir>/code
-    char base[512];   // a tmpfs only the keeper sees: base/root the template, base/id the users
+    bool nested;    // sandboxes have a user namespace of their own
+    int own_mounts; // /proc/self/ns/mnt of the keeper
+    int code_dir;   // <data-dir>/code
+    char base[512]; // a tmpfs only the keeper sees: base/root the template, base/id the users
 };
 
 // Leaves the calling process in a private mount namespace. Needs the right to mount.
@@ -27,9 +27,9 @@ void root_finish(struct root *r);
 int root_enter(const struct root *r, unsigned slot, const char **step);
 // In the keeper: the passwd file of a slot's user, once.
 int root_user(struct root *r, unsigned slot, unsigned uid, struct err *err);
-// In the keeper: mounts the code and layers of `b` into the mount namespace of that process, and
+// In the keeper: mounts the code and layers of `b` into that mount namespace (a descriptor), and
 // gives /tmp its size.
-int root_bind(struct root *r, int pidfd, const struct sandbox_binding *b, struct err *err);
+int root_bind(struct root *r, int mounts, const struct sandbox_binding *b, struct err *err);
 // The folder behind a binding's name, opened beneath code/ (or listed, for hot code).
 int root_open_code(struct root *r, const char *name, bool hot, struct err *err);
 

@@ -119,9 +119,8 @@ static pid_t clone_child(struct keeper *k, struct slot *s, const struct making *
         flags |= CLONE_NEWUSER;
     s->pidfd = -1;
     if (k->facts.clone3) {
-        struct kernel_clone_args a = {.flags = flags,
-                                      .pidfd = (uint64_t)(uintptr_t)&s->pidfd,
-                                      .exit_signal = SIGCHLD};
+        struct kernel_clone_args a = {
+            .flags = flags, .pidfd = (uint64_t)(uintptr_t)&s->pidfd, .exit_signal = SIGCHLD};
         if (m->group >= 0) {
             a.flags |= KERNEL_CLONE_INTO_CGROUP;
             a.cgroup = (uint64_t)m->group;
@@ -156,6 +155,7 @@ static void release(struct keeper *k, struct slot *s)
     closep(&s->pidfd);
     closep(&s->channel);
     closep(&s->output);
+    closep(&s->mounts);
     network_finish(&s->net);
     outbound_stop(&s->outbound);
     free(s->waiting);
@@ -164,8 +164,8 @@ static void release(struct keeper *k, struct slot *s)
     slot_sweep(k);
 }
 
-int slot_make(struct keeper *k, bool tracing, const struct sandbox_binding *b,
-              struct slot **out, struct err *err)
+int slot_make(struct keeper *k, bool tracing, const struct sandbox_binding *b, struct slot **out,
+              struct err *err)
 {
     struct making m;
     struct slot *s = take_free(k);
@@ -176,6 +176,7 @@ int slot_make(struct keeper *k, bool tracing, const struct sandbox_binding *b,
                        .pidfd = -1,
                        .channel = -1,
                        .output = -1,
+                       .mounts = -1,
                        .connection = -1,
                        .tracing = tracing,
                        .net = {-1, -1, -1, 0, 0},
@@ -264,9 +265,11 @@ int slot_bind(struct keeper *k, struct slot *s, const struct sandbox_binding *b,
                                   cpu_percent(memory_mb), b->pids ? b->pids : 1024, err);
     if (r < 0)
         return r;
-    r = k->spaces ? root_bind(&k->root, s->pidfd, b, err) : plain_bind(k, s, b, err);
-    if (r >= 0 && b->code_dir && b->code_dir[0])
+    r = k->spaces ? root_bind(&k->root, s->mounts, b, err) : plain_bind(k, s, b, err);
+    if (r >= 0 && b->code_dir && b->code_dir[0]) {
         s->has_code = true;
+        closep(&s->mounts);
+    }
     return r;
 }
 
@@ -288,8 +291,10 @@ int slot_execute(struct keeper *k, struct slot *s, const struct sandbox_program 
     static struct sandbox_program changed;
     struct protocol_writer w;
     if (!runnable(k, p->argv[0]))
-        return err_set(err, -EACCES, "'%.100s' is not an interpreter of this daemon, and not "
-                                     "below /var/task, /opt or /var/runtime", p->argv[0]);
+        return err_set(err, -EACCES,
+                       "'%.100s' is not an interpreter of this daemon, and not "
+                       "below /var/task, /opt or /var/runtime",
+                       p->argv[0]);
     changed = *p;
     if (!changed.cwd || !changed.cwd[0])
         changed.cwd = s->has_code ? "/var/task" : "/";
@@ -426,10 +431,11 @@ static bool hear(struct keeper *k, struct slot *s)
 {
     struct protocol_header h;
     struct protocol_reader r;
-    unsigned no_fds = 0;
-    ssize_t n = s->channel < 0
-                    ? 0
-                    : message_receive(s->channel, k->in, sizeof(k->in), NULL, &no_fds, NULL);
+    unsigned n_fds = 1;
+    _cleanup_close_ int fd = -1;
+    if (s->channel < 0)
+        return false;
+    ssize_t n = message_receive(s->channel, k->in, sizeof(k->in), &fd, &n_fds, NULL);
     if (n <= 0)
         return false;
     if (protocol_open(&r, k->in, (size_t)n, &h) < 0)
@@ -440,6 +446,10 @@ static bool hear(struct keeper *k, struct slot *s)
         return false;
     struct sandbox_exit e = {.program = a};
     switch (h.kind) {
+    case PID1_MOUNTS:
+        if (s->state == SLOT_MAKING && s->mounts < 0)
+            s->mounts = TAKE_FD(fd);
+        break;
     case PID1_READY:
         ready(k, s);
         break;

@@ -68,11 +68,12 @@ struct sandbox_binding {
 struct sandbox_spec {
     uint64_t id; // chosen by the client, unique among its live sandboxes, not 0
     struct sandbox_binding binding;
-    // n_argv 0: nothing is executed; pid 1 waits for INJECT or EXEC (the spare of a custom runtime).
+    // n_argv 0: nothing is executed; pid 1 waits for INJECT or EXEC (the spare of a custom
+    // runtime).
     struct sandbox_program program;
-    bool want_control;  // socket pair, inside as SANDBOX_CONTROL_FD of the main program
-    bool keep_on_exit;  // the main program's end does not end the sandbox (extensions get to shut
-                        // down): the client kills it
+    bool want_control;   // socket pair, inside as SANDBOX_CONTROL_FD of the main program
+    bool keep_on_exit;   // the main program's end does not end the sandbox (extensions get to shut
+                         // down): the client kills it
     bool ptrace_allowed; // `lambkin invoke --debug`: programs inside may trace each other
 };
 
