@@ -355,8 +355,12 @@ def error_row(s, shape):
     code = error.get("code") or shape
     if s.metadata.get("awsQueryCompatible") is not None and "error" in d and "queryError" not in d:
         query, code = error, shape
-    status = error.get("httpStatusCode") or query.get("httpStatusCode") or (500 if d.get("fault") else 400)
-    fault = d.get("fault") or status >= 500
+    fault = d.get("fault", False)
+    status = 500 if fault else 400
+    if s.metadata.get("awsQueryCompatible") is None:
+        # Elsewhere the model's status belongs to the older protocol.
+        status = error.get("httpStatusCode") or status
+    fault = fault or status >= 500
     client = error.get("senderFault", query.get("senderFault", not fault))
     query_code = query.get("code")
     older = c_string(query_code) if query_code and query_code != code else "NULL"

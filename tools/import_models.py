@@ -71,8 +71,14 @@ def add_query_names(shapes, old):
             for part in now.keys() & then.keys():
                 if "locationName" in then[part]:
                     now[part]["queryName"] = then[part]["locationName"]
+                target = old["shapes"].get(then[part]["shape"], {})
                 if then[part].get("flattened"):
                     now[part]["flattened"] = True
+                # A flattened list that has no name of its own is called as its elements are.
+                if target.get("flattened") and "locationName" not in then[part]:
+                    name = target.get("member", {}).get("locationName")
+                    if name:
+                        now[part]["queryName"] = name
 
 
 def references(shape):

@@ -127,14 +127,6 @@ static int structure(struct walk *w, struct range r, size_t prefix, const struct
         void *place;
         int rc;
 
-        // A flattened list is called as its elements are.
-        if (flat && inner->type == WIRE_LIST) {
-            const struct wire_member *element = wire_members_of(w->s, inner);
-            struct str own = wire_body_name(w, element);
-
-            if (!str_eq(own, STR("member")))
-                name = own;
-        }
         sub = below(r, prefix, name, &next);
         if (sub.n == 0)
             continue;

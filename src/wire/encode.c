@@ -13,7 +13,7 @@ static bool has_body_members(const struct wire_service *s, const struct wire_sha
     const struct wire_member *m = wire_members_of(s, sh);
 
     for (size_t i = 0; i < sh->n_members; i++) {
-        if (m[i].location == WIRE_IN_BODY)
+        if (wire_in_answer_body(&m[i]))
             return true;
     }
     return false;

@@ -15,7 +15,7 @@ static void structure(struct walk *w, struct json_writer *jw, const struct wire_
 
     jw_object_begin(jw);
     for (size_t i = 0; i < sh->n_members; i++, m++) {
-        if ((top && m->location != WIRE_IN_BODY) || !wire_present(m, at))
+        if ((top && !wire_in_answer_body(m)) || !wire_present(m, at))
             continue;
         jw_key(jw, wire_text(w->s, m->wire_name));
         value(w, jw, m, wire_shape_of(w->s, m), wire_value(w->s, m, at));

@@ -113,16 +113,11 @@ void encode_xml_members(struct walk *w, struct buf *out, const struct wire_shape
         struct str name = wire_body_name(w, m);
         const void *v;
 
-        if ((top && m->location != WIRE_IN_BODY) || (m->flags & WIRE_XML_ATTRIBUTE) ||
+        if ((top && !wire_in_answer_body(m)) || (m->flags & WIRE_XML_ATTRIBUTE) ||
             !wire_present(m, at))
             continue;
         v = wire_value(w->s, m, at);
         if (inner->type == WIRE_LIST && is_flat(w, m)) {
-            struct str own = wire_body_name(w, wire_members_of(w->s, inner));
-
-            // In the query protocol a flattened list is called as its elements are.
-            if (w->protocol == WIRE_QUERY && !str_eq(own, STR("member")))
-                name = own;
             elements(w, out, name, inner, v);
         } else if (inner->type == WIRE_MAP && is_flat(w, m)) {
             entries(w, out, name, inner, m, v);

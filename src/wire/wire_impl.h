@@ -51,6 +51,13 @@ static inline bool wire_is_rest(enum wire_protocol p)
     return p == WIRE_REST_JSON || p == WIRE_REST_XML;
 }
 
+// In an answer there is no URI: what requests bind to it is in the body.
+static inline bool wire_in_answer_body(const struct wire_member *m)
+{
+    return m->location == WIRE_IN_BODY || m->location == WIRE_IN_URI ||
+           m->location == WIRE_IN_QUERY;
+}
+
 // The name in a body of this protocol.
 static inline struct str wire_body_name(const struct walk *w, const struct wire_member *m)
 {

@@ -23,14 +23,14 @@ const struct aws_error SQS_KMS_OPT_IN_REQUIRED = {"KmsOptInRequired", NULL, 400,
 const struct aws_error SQS_KMS_THROTTLED = {"KmsThrottled", NULL, 400, true};
 const struct aws_error SQS_MESSAGE_NOT_INFLIGHT = {"MessageNotInflight", "AWS.SimpleQueueService.MessageNotInflight", 400, true};
 const struct aws_error SQS_MISSING_PARAMETER = {"MissingParameter", NULL, 400, true};
-const struct aws_error SQS_OVER_LIMIT = {"OverLimit", NULL, 403, true};
-const struct aws_error SQS_PURGE_QUEUE_IN_PROGRESS = {"PurgeQueueInProgress", "AWS.SimpleQueueService.PurgeQueueInProgress", 403, true};
+const struct aws_error SQS_OVER_LIMIT = {"OverLimit", NULL, 400, true};
+const struct aws_error SQS_PURGE_QUEUE_IN_PROGRESS = {"PurgeQueueInProgress", "AWS.SimpleQueueService.PurgeQueueInProgress", 400, true};
 const struct aws_error SQS_QUEUE_DELETED_RECENTLY = {"QueueDeletedRecently", "AWS.SimpleQueueService.QueueDeletedRecently", 400, true};
 const struct aws_error SQS_QUEUE_DOES_NOT_EXIST = {"QueueDoesNotExist", "AWS.SimpleQueueService.NonExistentQueue", 400, true};
 const struct aws_error SQS_QUEUE_NAME_EXISTS = {"QueueNameExists", "QueueAlreadyExists", 400, true};
 const struct aws_error SQS_RECEIPT_HANDLE_IS_INVALID = {"ReceiptHandleIsInvalid", NULL, 400, true};
 const struct aws_error SQS_REQUEST_THROTTLED = {"RequestThrottled", NULL, 400, true};
-const struct aws_error SQS_RESOURCE_NOT_FOUND_EXCEPTION = {"ResourceNotFoundException", NULL, 404, true};
+const struct aws_error SQS_RESOURCE_NOT_FOUND_EXCEPTION = {"ResourceNotFoundException", NULL, 400, true};
 const struct aws_error SQS_TOO_MANY_ENTRIES_IN_BATCH_REQUEST = {"TooManyEntriesInBatchRequest", "AWS.SimpleQueueService.TooManyEntriesInBatchRequest", 400, true};
 const struct aws_error SQS_UNSUPPORTED_OPERATION = {"UnsupportedOperation", "AWS.SimpleQueueService.UnsupportedOperation", 400, true};
 
@@ -137,20 +137,20 @@ static const struct wire_shape shapes[] = {
     /* 12 BoxedInteger */ {0, 0, 325, 0, 0, 0, sizeof(int64_t), 0, 15, 0, 0, 0, 0, 0, 0, WIRE_INTEGER, WIRE_TIME_DEFAULT},
     /* 13 CancelMessageMoveTaskRequest */ {0, 0, 349, 0, 0, 0, sizeof(struct sqs_cancel_message_move_task_in), 0, 15, 1, 0, 0, 0, 0, 0, WIRE_STRUCTURE, WIRE_TIME_DEFAULT},
     /* 14 CancelMessageMoveTaskResult */ {0, 0, 411, 0, 0, 0, sizeof(struct sqs_cancel_message_move_task_out), 0, 16, 1, 0, 0, 0, 0, 0, WIRE_STRUCTURE, WIRE_TIME_DEFAULT},
-    /* 15 ChangeMessageVisibilityBatchRequest */ {0, 0, 447, 0, 0, 0, sizeof(struct sqs_change_message_visibility_batch_in), 0, 17, 2, 0, 0, 0, 0, 0, WIRE_STRUCTURE, WIRE_TIME_DEFAULT},
-    /* 16 ChangeMessageVisibilityBatchRequestEntry */ {0, 0, 515, 0, 0, 0, sizeof(struct sqs_change_message_visibility_batch_request_entry), 0, 19, 3, 0, 0, 0, 0, 0, WIRE_STRUCTURE, WIRE_TIME_DEFAULT},
+    /* 15 ChangeMessageVisibilityBatchRequest */ {0, 0, 488, 0, 0, 0, sizeof(struct sqs_change_message_visibility_batch_in), 0, 17, 2, 0, 0, 0, 0, 0, WIRE_STRUCTURE, WIRE_TIME_DEFAULT},
+    /* 16 ChangeMessageVisibilityBatchRequestEntry */ {0, 0, 447, 0, 0, 0, sizeof(struct sqs_change_message_visibility_batch_request_entry), 0, 19, 3, 0, 0, 0, 0, 0, WIRE_STRUCTURE, WIRE_TIME_DEFAULT},
     /* 17 ChangeMessageVisibilityBatchRequestEntryList */ {0, 0, 556, 0, 0, 0, sizeof(struct sqs_change_message_visibility_batch_request_entry_list), sizeof(struct sqs_change_message_visibility_batch_request_entry), 22, 1, 0, 0, 0, 0, WIRE_FLATTENED, WIRE_LIST, WIRE_TIME_DEFAULT},
-    /* 18 ChangeMessageVisibilityBatchResult */ {0, 0, 619, 0, 0, 0, sizeof(struct sqs_change_message_visibility_batch_out), 0, 23, 2, 0, 0, 0, 0, 0, WIRE_STRUCTURE, WIRE_TIME_DEFAULT},
-    /* 19 ChangeMessageVisibilityBatchResultEntry */ {0, 0, 654, 0, 0, 0, sizeof(struct sqs_change_message_visibility_batch_result_entry), 0, 25, 1, 0, 0, 0, 0, 0, WIRE_STRUCTURE, WIRE_TIME_DEFAULT},
+    /* 18 ChangeMessageVisibilityBatchResult */ {0, 0, 659, 0, 0, 0, sizeof(struct sqs_change_message_visibility_batch_out), 0, 23, 2, 0, 0, 0, 0, 0, WIRE_STRUCTURE, WIRE_TIME_DEFAULT},
+    /* 19 ChangeMessageVisibilityBatchResultEntry */ {0, 0, 612, 0, 0, 0, sizeof(struct sqs_change_message_visibility_batch_result_entry), 0, 25, 1, 0, 0, 0, 0, 0, WIRE_STRUCTURE, WIRE_TIME_DEFAULT},
     /* 20 ChangeMessageVisibilityBatchResultEntryList */ {0, 0, 694, 0, 0, 0, sizeof(struct sqs_change_message_visibility_batch_result_entry_list), sizeof(struct sqs_change_message_visibility_batch_result_entry), 26, 1, 0, 0, 0, 0, WIRE_FLATTENED, WIRE_LIST, WIRE_TIME_DEFAULT},
     /* 21 ChangeMessageVisibilityRequest */ {0, 0, 738, 0, 0, 0, sizeof(struct sqs_change_message_visibility_in), 0, 27, 3, 0, 0, 0, 0, 0, WIRE_STRUCTURE, WIRE_TIME_DEFAULT},
     /* 22 CreateQueueRequest */ {0, 0, 809, 0, 0, 0, sizeof(struct sqs_create_queue_in), 0, 30, 3, 0, 0, 0, 0, 0, WIRE_STRUCTURE, WIRE_TIME_DEFAULT},
     /* 23 CreateQueueResult */ {0, 0, 828, 0, 0, 0, sizeof(struct sqs_create_queue_out), 0, 33, 1, 0, 0, 0, 0, 0, WIRE_STRUCTURE, WIRE_TIME_DEFAULT},
-    /* 24 DeleteMessageBatchRequest */ {0, 0, 846, 0, 0, 0, sizeof(struct sqs_delete_message_batch_in), 0, 34, 2, 0, 0, 0, 0, 0, WIRE_STRUCTURE, WIRE_TIME_DEFAULT},
-    /* 25 DeleteMessageBatchRequestEntry */ {0, 0, 872, 0, 0, 0, sizeof(struct sqs_delete_message_batch_request_entry), 0, 36, 2, 0, 0, 0, 0, 0, WIRE_STRUCTURE, WIRE_TIME_DEFAULT},
+    /* 24 DeleteMessageBatchRequest */ {0, 0, 877, 0, 0, 0, sizeof(struct sqs_delete_message_batch_in), 0, 34, 2, 0, 0, 0, 0, 0, WIRE_STRUCTURE, WIRE_TIME_DEFAULT},
+    /* 25 DeleteMessageBatchRequestEntry */ {0, 0, 846, 0, 0, 0, sizeof(struct sqs_delete_message_batch_request_entry), 0, 36, 2, 0, 0, 0, 0, 0, WIRE_STRUCTURE, WIRE_TIME_DEFAULT},
     /* 26 DeleteMessageBatchRequestEntryList */ {0, 0, 903, 0, 0, 0, sizeof(struct sqs_delete_message_batch_request_entry_list), sizeof(struct sqs_delete_message_batch_request_entry), 38, 1, 0, 0, 0, 0, WIRE_FLATTENED, WIRE_LIST, WIRE_TIME_DEFAULT},
-    /* 27 DeleteMessageBatchResult */ {0, 0, 938, 0, 0, 0, sizeof(struct sqs_delete_message_batch_out), 0, 39, 2, 0, 0, 0, 0, 0, WIRE_STRUCTURE, WIRE_TIME_DEFAULT},
-    /* 28 DeleteMessageBatchResultEntry */ {0, 0, 963, 0, 0, 0, sizeof(struct sqs_delete_message_batch_result_entry), 0, 41, 1, 0, 0, 0, 0, 0, WIRE_STRUCTURE, WIRE_TIME_DEFAULT},
+    /* 27 DeleteMessageBatchResult */ {0, 0, 968, 0, 0, 0, sizeof(struct sqs_delete_message_batch_out), 0, 39, 2, 0, 0, 0, 0, 0, WIRE_STRUCTURE, WIRE_TIME_DEFAULT},
+    /* 28 DeleteMessageBatchResultEntry */ {0, 0, 938, 0, 0, 0, sizeof(struct sqs_delete_message_batch_result_entry), 0, 41, 1, 0, 0, 0, 0, 0, WIRE_STRUCTURE, WIRE_TIME_DEFAULT},
     /* 29 DeleteMessageBatchResultEntryList */ {0, 0, 993, 0, 0, 0, sizeof(struct sqs_delete_message_batch_result_entry_list), sizeof(struct sqs_delete_message_batch_result_entry), 42, 1, 0, 0, 0, 0, WIRE_FLATTENED, WIRE_LIST, WIRE_TIME_DEFAULT},
     /* 30 DeleteMessageRequest */ {0, 0, 1027, 0, 0, 0, sizeof(struct sqs_delete_message_in), 0, 43, 2, 0, 0, 0, 0, 0, WIRE_STRUCTURE, WIRE_TIME_DEFAULT},
     /* 31 DeleteQueueRequest */ {0, 0, 1048, 0, 0, 0, sizeof(struct sqs_delete_queue_in), 0, 45, 1, 0, 0, 0, 0, 0, WIRE_STRUCTURE, WIRE_TIME_DEFAULT},
@@ -178,8 +178,8 @@ static const struct wire_shape shapes[] = {
     /* 53 ListDeadLetterSourceQueuesRequest */ {0, 0, 1509, 0, 0, 0, sizeof(struct sqs_list_dead_letter_source_queues_in), 0, 67, 3, 0, 0, 0, 0, 0, WIRE_STRUCTURE, WIRE_TIME_DEFAULT},
     /* 54 ListDeadLetterSourceQueuesResult */ {0, 0, 1553, 0, 0, 0, sizeof(struct sqs_list_dead_letter_source_queues_out), 0, 70, 2, 0, 0, 0, 0, 0, WIRE_STRUCTURE, WIRE_TIME_DEFAULT},
     /* 55 ListMessageMoveTasksRequest */ {0, 0, 1596, 0, 0, 0, sizeof(struct sqs_list_message_move_tasks_in), 0, 72, 2, 0, 0, 0, 0, 0, WIRE_STRUCTURE, WIRE_TIME_DEFAULT},
-    /* 56 ListMessageMoveTasksResult */ {0, 0, 1632, 0, 0, 0, sizeof(struct sqs_list_message_move_tasks_out), 0, 74, 1, 0, 0, 0, 0, 0, WIRE_STRUCTURE, WIRE_TIME_DEFAULT},
-    /* 57 ListMessageMoveTasksResultEntry */ {0, 0, 1775, 0, 0, 0, sizeof(struct sqs_list_message_move_tasks_result_entry), 0, 75, 9, 0, 0, 0, 0, 0, WIRE_STRUCTURE, WIRE_TIME_DEFAULT},
+    /* 56 ListMessageMoveTasksResult */ {0, 0, 1664, 0, 0, 0, sizeof(struct sqs_list_message_move_tasks_out), 0, 74, 1, 0, 0, 0, 0, 0, WIRE_STRUCTURE, WIRE_TIME_DEFAULT},
+    /* 57 ListMessageMoveTasksResultEntry */ {0, 0, 1632, 0, 0, 0, sizeof(struct sqs_list_message_move_tasks_result_entry), 0, 75, 9, 0, 0, 0, 0, 0, WIRE_STRUCTURE, WIRE_TIME_DEFAULT},
     /* 58 ListMessageMoveTasksResultEntryList */ {0, 0, 1807, 0, 0, 0, sizeof(struct sqs_list_message_move_tasks_result_entry_list), sizeof(struct sqs_list_message_move_tasks_result_entry), 84, 1, 0, 0, 0, 0, WIRE_FLATTENED, WIRE_LIST, WIRE_TIME_DEFAULT},
     /* 59 ListQueueTagsRequest */ {0, 0, 1843, 0, 0, 0, sizeof(struct sqs_list_queue_tags_in), 0, 85, 1, 0, 0, 0, 0, 0, WIRE_STRUCTURE, WIRE_TIME_DEFAULT},
     /* 60 ListQueueTagsResult */ {0, 0, 1869, 0, 0, 0, sizeof(struct sqs_list_queue_tags_out), 0, 86, 1, 0, 0, 0, 0, 0, WIRE_STRUCTURE, WIRE_TIME_DEFAULT},
@@ -217,11 +217,11 @@ static const struct wire_shape shapes[] = {
     /* 92 RemovePermissionRequest */ {0, 0, 2823, 0, 0, 0, sizeof(struct sqs_remove_permission_in), 0, 138, 2, 0, 0, 0, 0, 0, WIRE_STRUCTURE, WIRE_TIME_DEFAULT},
     /* 93 RequestThrottled */ {0, 0, 2847, 0, 0, 0, sizeof(struct sqs_request_throttled), 0, 140, 1, 0, 0, 0, 0, WIRE_EXCEPTION, WIRE_STRUCTURE, WIRE_TIME_DEFAULT},
     /* 94 ResourceNotFoundException */ {0, 0, 2864, 0, 0, 0, sizeof(struct sqs_resource_not_found_exception), 0, 141, 1, 0, 0, 0, 0, WIRE_EXCEPTION, WIRE_STRUCTURE, WIRE_TIME_DEFAULT},
-    /* 95 SendMessageBatchRequest */ {0, 0, 2890, 0, 0, 0, sizeof(struct sqs_send_message_batch_in), 0, 142, 2, 0, 0, 0, 0, 0, WIRE_STRUCTURE, WIRE_TIME_DEFAULT},
-    /* 96 SendMessageBatchRequestEntry */ {0, 0, 3024, 0, 0, 0, sizeof(struct sqs_send_message_batch_request_entry), 0, 144, 7, 0, 0, 0, 0, 0, WIRE_STRUCTURE, WIRE_TIME_DEFAULT},
+    /* 95 SendMessageBatchRequest */ {0, 0, 2919, 0, 0, 0, sizeof(struct sqs_send_message_batch_in), 0, 142, 2, 0, 0, 0, 0, 0, WIRE_STRUCTURE, WIRE_TIME_DEFAULT},
+    /* 96 SendMessageBatchRequestEntry */ {0, 0, 2890, 0, 0, 0, sizeof(struct sqs_send_message_batch_request_entry), 0, 144, 7, 0, 0, 0, 0, 0, WIRE_STRUCTURE, WIRE_TIME_DEFAULT},
     /* 97 SendMessageBatchRequestEntryList */ {0, 0, 3053, 0, 0, 0, sizeof(struct sqs_send_message_batch_request_entry_list), sizeof(struct sqs_send_message_batch_request_entry), 151, 1, 0, 0, 0, 0, WIRE_FLATTENED, WIRE_LIST, WIRE_TIME_DEFAULT},
-    /* 98 SendMessageBatchResult */ {0, 0, 3086, 0, 0, 0, sizeof(struct sqs_send_message_batch_out), 0, 152, 2, 0, 0, 0, 0, 0, WIRE_STRUCTURE, WIRE_TIME_DEFAULT},
-    /* 99 SendMessageBatchResultEntry */ {0, 0, 3170, 0, 0, 0, sizeof(struct sqs_send_message_batch_result_entry), 0, 154, 6, 0, 0, 0, 0, 0, WIRE_STRUCTURE, WIRE_TIME_DEFAULT},
+    /* 98 SendMessageBatchResult */ {0, 0, 3114, 0, 0, 0, sizeof(struct sqs_send_message_batch_out), 0, 152, 2, 0, 0, 0, 0, 0, WIRE_STRUCTURE, WIRE_TIME_DEFAULT},
+    /* 99 SendMessageBatchResultEntry */ {0, 0, 3086, 0, 0, 0, sizeof(struct sqs_send_message_batch_result_entry), 0, 154, 6, 0, 0, 0, 0, 0, WIRE_STRUCTURE, WIRE_TIME_DEFAULT},
     /* 100 SendMessageBatchResultEntryList */ {0, 0, 3198, 0, 0, 0, sizeof(struct sqs_send_message_batch_result_entry_list), sizeof(struct sqs_send_message_batch_result_entry), 160, 1, 0, 0, 0, 0, WIRE_FLATTENED, WIRE_LIST, WIRE_TIME_DEFAULT},
     /* 101 SendMessageRequest */ {0, 0, 3230, 0, 0, 0, sizeof(struct sqs_send_message_in), 0, 161, 7, 0, 0, 0, 0, 0, WIRE_STRUCTURE, WIRE_TIME_DEFAULT},
     /* 102 SendMessageResult */ {0, 0, 3249, 0, 0, 0, sizeof(struct sqs_send_message_out), 0, 168, 5, 0, 0, 0, 0, 0, WIRE_STRUCTURE, WIRE_TIME_DEFAULT},
@@ -246,8 +246,8 @@ static const struct wire_member members[] = {
     /* member */ {1, 1, 38, 0, 0, 0, 0, 106, 0, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
     /* QueueUrl */ {64, 64, 0, 0, 0, offsetof(struct sqs_add_permission_in, queue_url), 0, 106, WIRE_REQUIRED, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
     /* Label */ {73, 73, 0, 0, 0, offsetof(struct sqs_add_permission_in, label), 0, 106, WIRE_REQUIRED, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
-    /* AWSAccountIds */ {79, 79, 0, 0, 0, offsetof(struct sqs_add_permission_in, aws_account_ids), 0, 1, WIRE_REQUIRED | WIRE_FLATTENED, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
-    /* Actions */ {93, 93, 0, 0, 0, offsetof(struct sqs_add_permission_in, actions), 0, 2, WIRE_REQUIRED | WIRE_FLATTENED, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
+    /* AWSAccountIds */ {79, 79, 8, 0, 0, offsetof(struct sqs_add_permission_in, aws_account_ids), 0, 1, WIRE_REQUIRED | WIRE_FLATTENED, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
+    /* Actions */ {93, 93, 38, 0, 0, offsetof(struct sqs_add_permission_in, actions), 0, 2, WIRE_REQUIRED | WIRE_FLATTENED, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
     /* member */ {1, 1, 122, 0, 0, 0, 0, 84, 0, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
     /* message */ {154, 154, 0, 0, 0, offsetof(struct sqs_batch_entry_ids_not_distinct, message), 0, 33, 0, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
     /* message */ {154, 154, 0, 0, 0, offsetof(struct sqs_batch_request_too_long, message), 0, 33, 0, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
@@ -260,37 +260,37 @@ static const struct wire_member members[] = {
     /* TaskHandle */ {338, 338, 0, 0, 0, offsetof(struct sqs_cancel_message_move_task_in, task_handle), 0, 106, WIRE_REQUIRED, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
     /* ApproximateNumberOfMessagesMoved */ {378, 378, 0, 0, 0, offsetof(struct sqs_cancel_message_move_task_out, approximate_number_of_messages_moved), offsetof(struct sqs_cancel_message_move_task_out, has_approximate_number_of_messages_moved), 63, 0, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
     /* QueueUrl */ {64, 64, 0, 0, 0, offsetof(struct sqs_change_message_visibility_batch_in, queue_url), 0, 106, WIRE_REQUIRED, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
-    /* Entries */ {439, 439, 0, 0, 0, offsetof(struct sqs_change_message_visibility_batch_in, entries), 0, 17, WIRE_REQUIRED | WIRE_FLATTENED, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
+    /* Entries */ {439, 439, 447, 0, 0, offsetof(struct sqs_change_message_visibility_batch_in, entries), 0, 17, WIRE_REQUIRED | WIRE_FLATTENED, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
     /* Id */ {207, 207, 0, 0, 0, offsetof(struct sqs_change_message_visibility_batch_request_entry, id), 0, 106, WIRE_REQUIRED, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
-    /* ReceiptHandle */ {483, 483, 0, 0, 0, offsetof(struct sqs_change_message_visibility_batch_request_entry, receipt_handle), 0, 106, WIRE_REQUIRED, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
-    /* VisibilityTimeout */ {497, 497, 0, 0, 0, offsetof(struct sqs_change_message_visibility_batch_request_entry, visibility_timeout), offsetof(struct sqs_change_message_visibility_batch_request_entry, has_visibility_timeout), 78, 0, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
-    /* member */ {1, 1, 515, 0, 0, 0, 0, 16, 0, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
-    /* Successful */ {601, 601, 0, 0, 0, offsetof(struct sqs_change_message_visibility_batch_out, successful), 0, 20, WIRE_REQUIRED | WIRE_FLATTENED, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
-    /* Failed */ {612, 612, 0, 0, 0, offsetof(struct sqs_change_message_visibility_batch_out, failed), 0, 8, WIRE_REQUIRED | WIRE_FLATTENED, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
+    /* ReceiptHandle */ {524, 524, 0, 0, 0, offsetof(struct sqs_change_message_visibility_batch_request_entry, receipt_handle), 0, 106, WIRE_REQUIRED, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
+    /* VisibilityTimeout */ {538, 538, 0, 0, 0, offsetof(struct sqs_change_message_visibility_batch_request_entry, visibility_timeout), offsetof(struct sqs_change_message_visibility_batch_request_entry, has_visibility_timeout), 78, 0, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
+    /* member */ {1, 1, 447, 0, 0, 0, 0, 16, 0, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
+    /* Successful */ {601, 601, 612, 0, 0, offsetof(struct sqs_change_message_visibility_batch_out, successful), 0, 20, WIRE_REQUIRED | WIRE_FLATTENED, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
+    /* Failed */ {652, 652, 235, 0, 0, offsetof(struct sqs_change_message_visibility_batch_out, failed), 0, 8, WIRE_REQUIRED | WIRE_FLATTENED, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
     /* Id */ {207, 207, 0, 0, 0, offsetof(struct sqs_change_message_visibility_batch_result_entry, id), 0, 106, WIRE_REQUIRED, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
-    /* member */ {1, 1, 654, 0, 0, 0, 0, 19, 0, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
+    /* member */ {1, 1, 612, 0, 0, 0, 0, 19, 0, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
     /* QueueUrl */ {64, 64, 0, 0, 0, offsetof(struct sqs_change_message_visibility_in, queue_url), 0, 106, WIRE_REQUIRED, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
-    /* ReceiptHandle */ {483, 483, 0, 0, 0, offsetof(struct sqs_change_message_visibility_in, receipt_handle), 0, 106, WIRE_REQUIRED, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
-    /* VisibilityTimeout */ {497, 497, 0, 0, 0, offsetof(struct sqs_change_message_visibility_in, visibility_timeout), offsetof(struct sqs_change_message_visibility_in, has_visibility_timeout), 78, WIRE_REQUIRED, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
+    /* ReceiptHandle */ {524, 524, 0, 0, 0, offsetof(struct sqs_change_message_visibility_in, receipt_handle), 0, 106, WIRE_REQUIRED, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
+    /* VisibilityTimeout */ {538, 538, 0, 0, 0, offsetof(struct sqs_change_message_visibility_in, visibility_timeout), offsetof(struct sqs_change_message_visibility_in, has_visibility_timeout), 78, WIRE_REQUIRED, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
     /* QueueName */ {769, 769, 0, 0, 0, offsetof(struct sqs_create_queue_in, queue_name), 0, 106, WIRE_REQUIRED, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
     /* Attributes */ {779, 779, 790, 0, 0, offsetof(struct sqs_create_queue_in, attributes), 0, 83, WIRE_FLATTENED, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
     /* tags */ {800, 800, 805, 0, 0, offsetof(struct sqs_create_queue_in, tags), 0, 110, WIRE_FLATTENED, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
     /* QueueUrl */ {64, 64, 0, 0, 0, offsetof(struct sqs_create_queue_out, queue_url), 0, 106, 0, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
     /* QueueUrl */ {64, 64, 0, 0, 0, offsetof(struct sqs_delete_message_batch_in, queue_url), 0, 106, WIRE_REQUIRED, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
-    /* Entries */ {439, 439, 0, 0, 0, offsetof(struct sqs_delete_message_batch_in, entries), 0, 26, WIRE_REQUIRED | WIRE_FLATTENED, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
+    /* Entries */ {439, 439, 846, 0, 0, offsetof(struct sqs_delete_message_batch_in, entries), 0, 26, WIRE_REQUIRED | WIRE_FLATTENED, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
     /* Id */ {207, 207, 0, 0, 0, offsetof(struct sqs_delete_message_batch_request_entry, id), 0, 106, WIRE_REQUIRED, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
-    /* ReceiptHandle */ {483, 483, 0, 0, 0, offsetof(struct sqs_delete_message_batch_request_entry, receipt_handle), 0, 106, WIRE_REQUIRED, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
-    /* member */ {1, 1, 872, 0, 0, 0, 0, 25, 0, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
-    /* Successful */ {601, 601, 0, 0, 0, offsetof(struct sqs_delete_message_batch_out, successful), 0, 29, WIRE_REQUIRED | WIRE_FLATTENED, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
-    /* Failed */ {612, 612, 0, 0, 0, offsetof(struct sqs_delete_message_batch_out, failed), 0, 8, WIRE_REQUIRED | WIRE_FLATTENED, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
+    /* ReceiptHandle */ {524, 524, 0, 0, 0, offsetof(struct sqs_delete_message_batch_request_entry, receipt_handle), 0, 106, WIRE_REQUIRED, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
+    /* member */ {1, 1, 846, 0, 0, 0, 0, 25, 0, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
+    /* Successful */ {601, 601, 938, 0, 0, offsetof(struct sqs_delete_message_batch_out, successful), 0, 29, WIRE_REQUIRED | WIRE_FLATTENED, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
+    /* Failed */ {652, 652, 235, 0, 0, offsetof(struct sqs_delete_message_batch_out, failed), 0, 8, WIRE_REQUIRED | WIRE_FLATTENED, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
     /* Id */ {207, 207, 0, 0, 0, offsetof(struct sqs_delete_message_batch_result_entry, id), 0, 106, WIRE_REQUIRED, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
-    /* member */ {1, 1, 963, 0, 0, 0, 0, 28, 0, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
+    /* member */ {1, 1, 938, 0, 0, 0, 0, 28, 0, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
     /* QueueUrl */ {64, 64, 0, 0, 0, offsetof(struct sqs_delete_message_in, queue_url), 0, 106, WIRE_REQUIRED, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
-    /* ReceiptHandle */ {483, 483, 0, 0, 0, offsetof(struct sqs_delete_message_in, receipt_handle), 0, 106, WIRE_REQUIRED, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
+    /* ReceiptHandle */ {524, 524, 0, 0, 0, offsetof(struct sqs_delete_message_in, receipt_handle), 0, 106, WIRE_REQUIRED, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
     /* QueueUrl */ {64, 64, 0, 0, 0, offsetof(struct sqs_delete_queue_in, queue_url), 0, 106, WIRE_REQUIRED, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
     /* message */ {154, 154, 0, 0, 0, offsetof(struct sqs_empty_batch_request, message), 0, 33, 0, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
     /* QueueUrl */ {64, 64, 0, 0, 0, offsetof(struct sqs_get_queue_attributes_in, queue_url), 0, 106, WIRE_REQUIRED, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
-    /* AttributeNames */ {1102, 1102, 0, 0, 0, offsetof(struct sqs_get_queue_attributes_in, attribute_names), 0, 4, WIRE_FLATTENED, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
+    /* AttributeNames */ {1102, 1102, 122, 0, 0, offsetof(struct sqs_get_queue_attributes_in, attribute_names), 0, 4, WIRE_FLATTENED, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
     /* Attributes */ {779, 779, 790, 0, 0, offsetof(struct sqs_get_queue_attributes_out, attributes), 0, 83, WIRE_FLATTENED, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
     /* QueueName */ {769, 769, 0, 0, 0, offsetof(struct sqs_get_queue_url_in, queue_name), 0, 106, WIRE_REQUIRED, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
     /* QueueOwnerAWSAccountId */ {1168, 1168, 0, 0, 0, offsetof(struct sqs_get_queue_url_in, queue_owner_aws_account_id), 0, 106, 0, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
@@ -312,30 +312,30 @@ static const struct wire_member members[] = {
     /* QueueUrl */ {64, 64, 0, 0, 0, offsetof(struct sqs_list_dead_letter_source_queues_in, queue_url), 0, 106, WIRE_REQUIRED, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
     /* NextToken */ {1488, 1488, 0, 0, 0, offsetof(struct sqs_list_dead_letter_source_queues_in, next_token), 0, 113, 0, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
     /* MaxResults */ {1498, 1498, 0, 0, 0, offsetof(struct sqs_list_dead_letter_source_queues_in, max_results), offsetof(struct sqs_list_dead_letter_source_queues_in, has_max_results), 12, 0, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
-    /* queueUrls */ {1543, 1543, 0, 0, 0, offsetof(struct sqs_list_dead_letter_source_queues_out, queue_urls), 0, 88, WIRE_REQUIRED | WIRE_FLATTENED, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
+    /* queueUrls */ {1543, 1543, 64, 0, 0, offsetof(struct sqs_list_dead_letter_source_queues_out, queue_urls), 0, 88, WIRE_REQUIRED | WIRE_FLATTENED, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
     /* NextToken */ {1488, 1488, 0, 0, 0, offsetof(struct sqs_list_dead_letter_source_queues_out, next_token), 0, 113, 0, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
     /* SourceArn */ {1586, 1586, 0, 0, 0, offsetof(struct sqs_list_message_move_tasks_in, source_arn), 0, 106, WIRE_REQUIRED, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
     /* MaxResults */ {1498, 1498, 0, 0, 0, offsetof(struct sqs_list_message_move_tasks_in, max_results), offsetof(struct sqs_list_message_move_tasks_in, has_max_results), 78, 0, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
-    /* Results */ {1624, 1624, 0, 0, 0, offsetof(struct sqs_list_message_move_tasks_out, results), 0, 58, WIRE_FLATTENED, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
+    /* Results */ {1624, 1624, 1632, 0, 0, offsetof(struct sqs_list_message_move_tasks_out, results), 0, 58, WIRE_FLATTENED, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
     /* TaskHandle */ {338, 338, 0, 0, 0, offsetof(struct sqs_list_message_move_tasks_result_entry, task_handle), 0, 106, 0, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
-    /* Status */ {1659, 1659, 0, 0, 0, offsetof(struct sqs_list_message_move_tasks_result_entry, status), 0, 106, 0, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
+    /* Status */ {1691, 1691, 0, 0, 0, offsetof(struct sqs_list_message_move_tasks_result_entry, status), 0, 106, 0, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
     /* SourceArn */ {1586, 1586, 0, 0, 0, offsetof(struct sqs_list_message_move_tasks_result_entry, source_arn), 0, 106, 0, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
-    /* DestinationArn */ {1666, 1666, 0, 0, 0, offsetof(struct sqs_list_message_move_tasks_result_entry, destination_arn), 0, 106, 0, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
-    /* MaxNumberOfMessagesPerSecond */ {1681, 1681, 0, 0, 0, offsetof(struct sqs_list_message_move_tasks_result_entry, max_number_of_messages_per_second), offsetof(struct sqs_list_message_move_tasks_result_entry, has_max_number_of_messages_per_second), 78, 0, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
+    /* DestinationArn */ {1698, 1698, 0, 0, 0, offsetof(struct sqs_list_message_move_tasks_result_entry, destination_arn), 0, 106, 0, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
+    /* MaxNumberOfMessagesPerSecond */ {1713, 1713, 0, 0, 0, offsetof(struct sqs_list_message_move_tasks_result_entry, max_number_of_messages_per_second), offsetof(struct sqs_list_message_move_tasks_result_entry, has_max_number_of_messages_per_second), 78, 0, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
     /* ApproximateNumberOfMessagesMoved */ {378, 378, 0, 0, 0, offsetof(struct sqs_list_message_move_tasks_result_entry, approximate_number_of_messages_moved), offsetof(struct sqs_list_message_move_tasks_result_entry, has_approximate_number_of_messages_moved), 63, 0, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
-    /* ApproximateNumberOfMessagesToMove */ {1710, 1710, 0, 0, 0, offsetof(struct sqs_list_message_move_tasks_result_entry, approximate_number_of_messages_to_move), offsetof(struct sqs_list_message_move_tasks_result_entry, has_approximate_number_of_messages_to_move), 79, 0, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
-    /* FailureReason */ {1744, 1744, 0, 0, 0, offsetof(struct sqs_list_message_move_tasks_result_entry, failure_reason), 0, 106, 0, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
-    /* StartedTimestamp */ {1758, 1758, 0, 0, 0, offsetof(struct sqs_list_message_move_tasks_result_entry, started_timestamp), offsetof(struct sqs_list_message_move_tasks_result_entry, has_started_timestamp), 63, 0, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
-    /* member */ {1, 1, 1775, 0, 0, 0, 0, 57, 0, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
+    /* ApproximateNumberOfMessagesToMove */ {1742, 1742, 0, 0, 0, offsetof(struct sqs_list_message_move_tasks_result_entry, approximate_number_of_messages_to_move), offsetof(struct sqs_list_message_move_tasks_result_entry, has_approximate_number_of_messages_to_move), 79, 0, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
+    /* FailureReason */ {1776, 1776, 0, 0, 0, offsetof(struct sqs_list_message_move_tasks_result_entry, failure_reason), 0, 106, 0, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
+    /* StartedTimestamp */ {1790, 1790, 0, 0, 0, offsetof(struct sqs_list_message_move_tasks_result_entry, started_timestamp), offsetof(struct sqs_list_message_move_tasks_result_entry, has_started_timestamp), 63, 0, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
+    /* member */ {1, 1, 1632, 0, 0, 0, 0, 57, 0, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
     /* QueueUrl */ {64, 64, 0, 0, 0, offsetof(struct sqs_list_queue_tags_in, queue_url), 0, 106, WIRE_REQUIRED, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
     /* Tags */ {1864, 1864, 805, 0, 0, offsetof(struct sqs_list_queue_tags_out, tags), 0, 110, WIRE_FLATTENED, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
     /* QueueNamePrefix */ {1889, 1889, 0, 0, 0, offsetof(struct sqs_list_queues_in, queue_name_prefix), 0, 106, 0, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
     /* NextToken */ {1488, 1488, 0, 0, 0, offsetof(struct sqs_list_queues_in, next_token), 0, 113, 0, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
     /* MaxResults */ {1498, 1498, 0, 0, 0, offsetof(struct sqs_list_queues_in, max_results), offsetof(struct sqs_list_queues_in, has_max_results), 12, 0, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
-    /* QueueUrls */ {1923, 1923, 0, 0, 0, offsetof(struct sqs_list_queues_out, queue_urls), 0, 88, WIRE_FLATTENED, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
+    /* QueueUrls */ {1923, 1923, 64, 0, 0, offsetof(struct sqs_list_queues_out, queue_urls), 0, 88, WIRE_FLATTENED, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
     /* NextToken */ {1488, 1488, 0, 0, 0, offsetof(struct sqs_list_queues_out, next_token), 0, 113, 0, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
     /* MessageId */ {1955, 1955, 0, 0, 0, offsetof(struct sqs_message, message_id), 0, 106, 0, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
-    /* ReceiptHandle */ {483, 483, 0, 0, 0, offsetof(struct sqs_message, receipt_handle), 0, 106, 0, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
+    /* ReceiptHandle */ {524, 524, 0, 0, 0, offsetof(struct sqs_message, receipt_handle), 0, 106, 0, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
     /* MD5OfBody */ {1965, 1965, 0, 0, 0, offsetof(struct sqs_message, md5_of_body), 0, 106, 0, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
     /* Body */ {1975, 1975, 0, 0, 0, offsetof(struct sqs_message, body), 0, 106, 0, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
     /* Attributes */ {779, 779, 790, 0, 0, offsetof(struct sqs_message, attributes), 0, 73, WIRE_FLATTENED, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
@@ -372,54 +372,54 @@ static const struct wire_member members[] = {
     /* member */ {1, 1, 64, 0, 0, 0, 0, 106, 0, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
     /* message */ {154, 154, 0, 0, 0, offsetof(struct sqs_receipt_handle_is_invalid, message), 0, 33, 0, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
     /* QueueUrl */ {64, 64, 0, 0, 0, offsetof(struct sqs_receive_message_in, queue_url), 0, 106, WIRE_REQUIRED, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
-    /* AttributeNames */ {1102, 1102, 0, 0, 0, offsetof(struct sqs_receive_message_in, attribute_names), 0, 4, WIRE_FLATTENED, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
+    /* AttributeNames */ {1102, 1102, 122, 0, 0, offsetof(struct sqs_receive_message_in, attribute_names), 0, 4, WIRE_FLATTENED, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
     /* MessageSystemAttributeNames */ {2661, 2661, 0, 0, 0, offsetof(struct sqs_receive_message_in, message_system_attribute_names), 0, 72, WIRE_FLATTENED, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
-    /* MessageAttributeNames */ {2689, 2689, 0, 0, 0, offsetof(struct sqs_receive_message_in, message_attribute_names), 0, 66, WIRE_FLATTENED, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
+    /* MessageAttributeNames */ {2689, 2689, 2038, 0, 0, offsetof(struct sqs_receive_message_in, message_attribute_names), 0, 66, WIRE_FLATTENED, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
     /* MaxNumberOfMessages */ {2711, 2711, 0, 0, 0, offsetof(struct sqs_receive_message_in, max_number_of_messages), offsetof(struct sqs_receive_message_in, has_max_number_of_messages), 78, 0, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
-    /* VisibilityTimeout */ {497, 497, 0, 0, 0, offsetof(struct sqs_receive_message_in, visibility_timeout), offsetof(struct sqs_receive_message_in, has_visibility_timeout), 78, 0, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
+    /* VisibilityTimeout */ {538, 538, 0, 0, 0, offsetof(struct sqs_receive_message_in, visibility_timeout), offsetof(struct sqs_receive_message_in, has_visibility_timeout), 78, 0, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
     /* WaitTimeSeconds */ {2731, 2731, 0, 0, 0, offsetof(struct sqs_receive_message_in, wait_time_seconds), offsetof(struct sqs_receive_message_in, has_wait_time_seconds), 78, 0, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
     /* ReceiveRequestAttemptId */ {2747, 2747, 0, 0, 0, offsetof(struct sqs_receive_message_in, receive_request_attempt_id), 0, 106, 0, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
-    /* Messages */ {2793, 2793, 0, 0, 0, offsetof(struct sqs_receive_message_out, messages), 0, 70, WIRE_FLATTENED, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
+    /* Messages */ {2793, 2793, 227, 0, 0, offsetof(struct sqs_receive_message_out, messages), 0, 70, WIRE_FLATTENED, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
     /* QueueUrl */ {64, 64, 0, 0, 0, offsetof(struct sqs_remove_permission_in, queue_url), 0, 106, WIRE_REQUIRED, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
     /* Label */ {73, 73, 0, 0, 0, offsetof(struct sqs_remove_permission_in, label), 0, 106, WIRE_REQUIRED, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
     /* message */ {154, 154, 0, 0, 0, offsetof(struct sqs_request_throttled, message), 0, 33, 0, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
     /* message */ {154, 154, 0, 0, 0, offsetof(struct sqs_resource_not_found_exception, message), 0, 33, 0, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
     /* QueueUrl */ {64, 64, 0, 0, 0, offsetof(struct sqs_send_message_batch_in, queue_url), 0, 106, WIRE_REQUIRED, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
-    /* Entries */ {439, 439, 0, 0, 0, offsetof(struct sqs_send_message_batch_in, entries), 0, 97, WIRE_REQUIRED | WIRE_FLATTENED, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
+    /* Entries */ {439, 439, 2890, 0, 0, offsetof(struct sqs_send_message_batch_in, entries), 0, 97, WIRE_REQUIRED | WIRE_FLATTENED, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
     /* Id */ {207, 207, 0, 0, 0, offsetof(struct sqs_send_message_batch_request_entry, id), 0, 106, WIRE_REQUIRED, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
-    /* MessageBody */ {2914, 2914, 0, 0, 0, offsetof(struct sqs_send_message_batch_request_entry, message_body), 0, 106, WIRE_REQUIRED, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
-    /* DelaySeconds */ {2926, 2926, 0, 0, 0, offsetof(struct sqs_send_message_batch_request_entry, delay_seconds), offsetof(struct sqs_send_message_batch_request_entry, has_delay_seconds), 78, 0, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
+    /* MessageBody */ {2943, 2943, 0, 0, 0, offsetof(struct sqs_send_message_batch_request_entry, message_body), 0, 106, WIRE_REQUIRED, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
+    /* DelaySeconds */ {2955, 2955, 0, 0, 0, offsetof(struct sqs_send_message_batch_request_entry, delay_seconds), offsetof(struct sqs_send_message_batch_request_entry, has_delay_seconds), 78, 0, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
     /* MessageAttributes */ {2003, 2003, 2021, 0, 0, offsetof(struct sqs_send_message_batch_request_entry, message_attributes), 0, 68, WIRE_FLATTENED, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
-    /* MessageSystemAttributes */ {2939, 2939, 2963, 0, 0, offsetof(struct sqs_send_message_batch_request_entry, message_system_attributes), 0, 69, WIRE_FLATTENED, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
-    /* MessageDeduplicationId */ {2986, 2986, 0, 0, 0, offsetof(struct sqs_send_message_batch_request_entry, message_deduplication_id), 0, 106, 0, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
-    /* MessageGroupId */ {3009, 3009, 0, 0, 0, offsetof(struct sqs_send_message_batch_request_entry, message_group_id), 0, 106, 0, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
-    /* member */ {1, 1, 3024, 0, 0, 0, 0, 96, 0, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
-    /* Successful */ {601, 601, 0, 0, 0, offsetof(struct sqs_send_message_batch_out, successful), 0, 100, WIRE_REQUIRED | WIRE_FLATTENED, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
-    /* Failed */ {612, 612, 0, 0, 0, offsetof(struct sqs_send_message_batch_out, failed), 0, 8, WIRE_REQUIRED | WIRE_FLATTENED, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
+    /* MessageSystemAttributes */ {2968, 2968, 2992, 0, 0, offsetof(struct sqs_send_message_batch_request_entry, message_system_attributes), 0, 69, WIRE_FLATTENED, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
+    /* MessageDeduplicationId */ {3015, 3015, 0, 0, 0, offsetof(struct sqs_send_message_batch_request_entry, message_deduplication_id), 0, 106, 0, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
+    /* MessageGroupId */ {3038, 3038, 0, 0, 0, offsetof(struct sqs_send_message_batch_request_entry, message_group_id), 0, 106, 0, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
+    /* member */ {1, 1, 2890, 0, 0, 0, 0, 96, 0, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
+    /* Successful */ {601, 601, 3086, 0, 0, offsetof(struct sqs_send_message_batch_out, successful), 0, 100, WIRE_REQUIRED | WIRE_FLATTENED, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
+    /* Failed */ {652, 652, 235, 0, 0, offsetof(struct sqs_send_message_batch_out, failed), 0, 8, WIRE_REQUIRED | WIRE_FLATTENED, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
     /* Id */ {207, 207, 0, 0, 0, offsetof(struct sqs_send_message_batch_result_entry, id), 0, 106, WIRE_REQUIRED, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
     /* MessageId */ {1955, 1955, 0, 0, 0, offsetof(struct sqs_send_message_batch_result_entry, message_id), 0, 106, WIRE_REQUIRED, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
-    /* MD5OfMessageBody */ {3109, 3109, 0, 0, 0, offsetof(struct sqs_send_message_batch_result_entry, md5_of_message_body), 0, 106, WIRE_REQUIRED, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
+    /* MD5OfMessageBody */ {3137, 3137, 0, 0, 0, offsetof(struct sqs_send_message_batch_result_entry, md5_of_message_body), 0, 106, WIRE_REQUIRED, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
     /* MD5OfMessageAttributes */ {1980, 1980, 0, 0, 0, offsetof(struct sqs_send_message_batch_result_entry, md5_of_message_attributes), 0, 106, 0, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
-    /* MD5OfMessageSystemAttributes */ {3126, 3126, 0, 0, 0, offsetof(struct sqs_send_message_batch_result_entry, md5_of_message_system_attributes), 0, 106, 0, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
-    /* SequenceNumber */ {3155, 3155, 0, 0, 0, offsetof(struct sqs_send_message_batch_result_entry, sequence_number), 0, 106, 0, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
-    /* member */ {1, 1, 3170, 0, 0, 0, 0, 99, 0, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
+    /* MD5OfMessageSystemAttributes */ {3154, 3154, 0, 0, 0, offsetof(struct sqs_send_message_batch_result_entry, md5_of_message_system_attributes), 0, 106, 0, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
+    /* SequenceNumber */ {3183, 3183, 0, 0, 0, offsetof(struct sqs_send_message_batch_result_entry, sequence_number), 0, 106, 0, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
+    /* member */ {1, 1, 3086, 0, 0, 0, 0, 99, 0, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
     /* QueueUrl */ {64, 64, 0, 0, 0, offsetof(struct sqs_send_message_in, queue_url), 0, 106, WIRE_REQUIRED, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
-    /* MessageBody */ {2914, 2914, 0, 0, 0, offsetof(struct sqs_send_message_in, message_body), 0, 106, WIRE_REQUIRED, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
-    /* DelaySeconds */ {2926, 2926, 0, 0, 0, offsetof(struct sqs_send_message_in, delay_seconds), offsetof(struct sqs_send_message_in, has_delay_seconds), 78, 0, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
+    /* MessageBody */ {2943, 2943, 0, 0, 0, offsetof(struct sqs_send_message_in, message_body), 0, 106, WIRE_REQUIRED, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
+    /* DelaySeconds */ {2955, 2955, 0, 0, 0, offsetof(struct sqs_send_message_in, delay_seconds), offsetof(struct sqs_send_message_in, has_delay_seconds), 78, 0, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
     /* MessageAttributes */ {2003, 2003, 2021, 0, 0, offsetof(struct sqs_send_message_in, message_attributes), 0, 68, WIRE_FLATTENED, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
-    /* MessageSystemAttributes */ {2939, 2939, 2963, 0, 0, offsetof(struct sqs_send_message_in, message_system_attributes), 0, 69, WIRE_FLATTENED, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
-    /* MessageDeduplicationId */ {2986, 2986, 0, 0, 0, offsetof(struct sqs_send_message_in, message_deduplication_id), 0, 106, 0, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
-    /* MessageGroupId */ {3009, 3009, 0, 0, 0, offsetof(struct sqs_send_message_in, message_group_id), 0, 106, 0, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
-    /* MD5OfMessageBody */ {3109, 3109, 0, 0, 0, offsetof(struct sqs_send_message_out, md5_of_message_body), 0, 106, 0, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
+    /* MessageSystemAttributes */ {2968, 2968, 2992, 0, 0, offsetof(struct sqs_send_message_in, message_system_attributes), 0, 69, WIRE_FLATTENED, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
+    /* MessageDeduplicationId */ {3015, 3015, 0, 0, 0, offsetof(struct sqs_send_message_in, message_deduplication_id), 0, 106, 0, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
+    /* MessageGroupId */ {3038, 3038, 0, 0, 0, offsetof(struct sqs_send_message_in, message_group_id), 0, 106, 0, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
+    /* MD5OfMessageBody */ {3137, 3137, 0, 0, 0, offsetof(struct sqs_send_message_out, md5_of_message_body), 0, 106, 0, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
     /* MD5OfMessageAttributes */ {1980, 1980, 0, 0, 0, offsetof(struct sqs_send_message_out, md5_of_message_attributes), 0, 106, 0, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
-    /* MD5OfMessageSystemAttributes */ {3126, 3126, 0, 0, 0, offsetof(struct sqs_send_message_out, md5_of_message_system_attributes), 0, 106, 0, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
+    /* MD5OfMessageSystemAttributes */ {3154, 3154, 0, 0, 0, offsetof(struct sqs_send_message_out, md5_of_message_system_attributes), 0, 106, 0, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
     /* MessageId */ {1955, 1955, 0, 0, 0, offsetof(struct sqs_send_message_out, message_id), 0, 106, 0, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
-    /* SequenceNumber */ {3155, 3155, 0, 0, 0, offsetof(struct sqs_send_message_out, sequence_number), 0, 106, 0, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
+    /* SequenceNumber */ {3183, 3183, 0, 0, 0, offsetof(struct sqs_send_message_out, sequence_number), 0, 106, 0, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
     /* QueueUrl */ {64, 64, 0, 0, 0, offsetof(struct sqs_set_queue_attributes_in, queue_url), 0, 106, WIRE_REQUIRED, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
     /* Attributes */ {779, 779, 790, 0, 0, offsetof(struct sqs_set_queue_attributes_in, attributes), 0, 83, WIRE_REQUIRED | WIRE_FLATTENED, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
     /* SourceArn */ {1586, 1586, 0, 0, 0, offsetof(struct sqs_start_message_move_task_in, source_arn), 0, 106, WIRE_REQUIRED, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
-    /* DestinationArn */ {1666, 1666, 0, 0, 0, offsetof(struct sqs_start_message_move_task_in, destination_arn), 0, 106, 0, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
-    /* MaxNumberOfMessagesPerSecond */ {1681, 1681, 0, 0, 0, offsetof(struct sqs_start_message_move_task_in, max_number_of_messages_per_second), offsetof(struct sqs_start_message_move_task_in, has_max_number_of_messages_per_second), 78, 0, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
+    /* DestinationArn */ {1698, 1698, 0, 0, 0, offsetof(struct sqs_start_message_move_task_in, destination_arn), 0, 106, 0, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
+    /* MaxNumberOfMessagesPerSecond */ {1713, 1713, 0, 0, 0, offsetof(struct sqs_start_message_move_task_in, max_number_of_messages_per_second), offsetof(struct sqs_start_message_move_task_in, has_max_number_of_messages_per_second), 78, 0, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
     /* TaskHandle */ {338, 338, 0, 0, 0, offsetof(struct sqs_start_message_move_task_out, task_handle), 0, 106, 0, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
     /* member */ {1, 1, 2125, 0, 0, 0, 0, 106, 0, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
     /* member */ {1, 1, 3366, 0, 0, 0, 0, 108, 0, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
@@ -430,7 +430,7 @@ static const struct wire_member members[] = {
     /* message */ {154, 154, 0, 0, 0, offsetof(struct sqs_too_many_entries_in_batch_request, message), 0, 33, 0, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
     /* message */ {154, 154, 0, 0, 0, offsetof(struct sqs_unsupported_operation, message), 0, 33, 0, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
     /* QueueUrl */ {64, 64, 0, 0, 0, offsetof(struct sqs_untag_queue_in, queue_url), 0, 106, WIRE_REQUIRED, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
-    /* TagKeys */ {3476, 3476, 0, 0, 0, offsetof(struct sqs_untag_queue_in, tag_keys), 0, 109, WIRE_REQUIRED | WIRE_FLATTENED, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
+    /* TagKeys */ {3476, 3476, 3366, 0, 0, offsetof(struct sqs_untag_queue_in, tag_keys), 0, 109, WIRE_REQUIRED | WIRE_FLATTENED, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
 };
 
 static const uint32_t enums[] = {
@@ -476,15 +476,15 @@ static const char strings[] =
     "ApproximateNumberOfMessagesMoved" "\0"
     "CancelMessageMoveTaskResult" "\0"
     "Entries" "\0"
+    "ChangeMessageVisibilityBatchRequestEntry" "\0"
     "ChangeMessageVisibilityBatchRequest" "\0"
     "ReceiptHandle" "\0"
     "VisibilityTimeout" "\0"
-    "ChangeMessageVisibilityBatchRequestEntry" "\0"
     "ChangeMessageVisibilityBatchRequestEntryList" "\0"
     "Successful" "\0"
+    "ChangeMessageVisibilityBatchResultEntry" "\0"
     "Failed" "\0"
     "ChangeMessageVisibilityBatchResult" "\0"
-    "ChangeMessageVisibilityBatchResultEntry" "\0"
     "ChangeMessageVisibilityBatchResultEntryList" "\0"
     "ChangeMessageVisibilityRequest" "\0"
     "QueueName" "\0"
@@ -494,11 +494,11 @@ static const char strings[] =
     "Tag" "\0"
     "CreateQueueRequest" "\0"
     "CreateQueueResult" "\0"
-    "DeleteMessageBatchRequest" "\0"
     "DeleteMessageBatchRequestEntry" "\0"
+    "DeleteMessageBatchRequest" "\0"
     "DeleteMessageBatchRequestEntryList" "\0"
-    "DeleteMessageBatchResult" "\0"
     "DeleteMessageBatchResultEntry" "\0"
+    "DeleteMessageBatchResult" "\0"
     "DeleteMessageBatchResultEntryList" "\0"
     "DeleteMessageRequest" "\0"
     "DeleteQueueRequest" "\0"
@@ -533,6 +533,7 @@ static const char strings[] =
     "SourceArn" "\0"
     "ListMessageMoveTasksRequest" "\0"
     "Results" "\0"
+    "ListMessageMoveTasksResultEntry" "\0"
     "ListMessageMoveTasksResult" "\0"
     "Status" "\0"
     "DestinationArn" "\0"
@@ -540,7 +541,6 @@ static const char strings[] =
     "ApproximateNumberOfMessagesToMove" "\0"
     "FailureReason" "\0"
     "StartedTimestamp" "\0"
-    "ListMessageMoveTasksResultEntry" "\0"
     "ListMessageMoveTasksResultEntryList" "\0"
     "ListQueueTagsRequest" "\0"
     "Tags" "\0"
@@ -602,6 +602,7 @@ static const char strings[] =
     "RemovePermissionRequest" "\0"
     "RequestThrottled" "\0"
     "ResourceNotFoundException" "\0"
+    "SendMessageBatchRequestEntry" "\0"
     "SendMessageBatchRequest" "\0"
     "MessageBody" "\0"
     "DelaySeconds" "\0"
@@ -609,13 +610,12 @@ static const char strings[] =
     "MessageSystemAttribute" "\0"
     "MessageDeduplicationId" "\0"
     "MessageGroupId" "\0"
-    "SendMessageBatchRequestEntry" "\0"
     "SendMessageBatchRequestEntryList" "\0"
+    "SendMessageBatchResultEntry" "\0"
     "SendMessageBatchResult" "\0"
     "MD5OfMessageBody" "\0"
     "MD5OfMessageSystemAttributes" "\0"
     "SequenceNumber" "\0"
-    "SendMessageBatchResultEntry" "\0"
     "SendMessageBatchResultEntryList" "\0"
     "SendMessageRequest" "\0"
     "SendMessageResult" "\0"
