@@ -35,9 +35,11 @@ static bool hex4(const char *s, unsigned *out)
     return true;
 }
 
-// "\uD83D\uDE00" is one code point, "\u0020" another.
+// "\uD83D\uDE00" is one code point, "\u0020" another; in "[\w-_]" the hyphen is itself.
 static void translate(const char *s, struct buf *out)
 {
+    bool in_class = false;
+
     while (*s) {
         unsigned code, low;
 
@@ -53,9 +55,17 @@ static void translate(const char *s, struct buf *out)
         }
         if (s[0] == '\\' && s[1]) {
             buf_add(out, (struct str){s, 2});
+            if (in_class && strchr("wdsWDS", s[1]) && s[2] == '-' && s[3] != ']') {
+                buf_add(out, STR("\\-"));
+                s++;
+            }
             s += 2;
             continue;
         }
+        if (*s == '[')
+            in_class = true;
+        else if (*s == ']')
+            in_class = false;
         buf_add_char(out, *s++);
     }
 }
