@@ -4,9 +4,10 @@
 //      │ a child ends: give up    │ a child ends: start_child() after a pause
 //
 // Invariants: the keeper is started before a server is, since the server inherits a connection to
-// it. A child that ends in RUNNING is started again after a pause that grows from nothing to five
-// seconds and is forgotten after ten quiet seconds. In ENDING the keeper's socket is closed, which
-// tells it to kill every sandbox; only then is it waited for. Single-threaded.
+// it. A child that ends in RUNNING is started again at once; when that goes on, after a pause that
+// grows to a fifth of a second, or to five seconds if it does not even get ready. In ENDING the
+// keeper's socket is closed, which tells it to kill every sandbox; only then is it waited for.
+// Single-threaded.
 #include "cli/processes.h"
 
 #include "base/cleanup.h"
@@ -28,7 +29,8 @@
 
 #define PAUSE_FIRST_MS 50
 #define PAUSE_MAX_MS 5000
-#define QUIET_MS 10000
+#define PAUSE_MAX_READY_MS 200   // of a child that had become ready
+#define QUIET_MS 2000            // after so long, an end is an event of its own
 #define KEEPER_END_MS 15000      // to kill all sandboxes and take down what it made
 #define SERVER_OVERTIME_MS 10000 // beyond the drain limit, for stores and descriptors
 
@@ -40,6 +42,7 @@ struct child {
     int fd;                          // our end of its socket, -1 without
     int64_t started_ms, start_at_ms; // monotonic; start_at_ms: when to start it (again)
     unsigned pause_ms;
+    bool up; // it has said that it is ready
 };
 
 struct processes {
@@ -47,7 +50,7 @@ struct processes {
     struct child keeper, server;
     enum phase phase;
     int64_t deadline_ms; // of DRAINING and ENDING
-    bool keeper_up, keeper_deaf, server_up, said_ready, gave_up, killed;
+    bool keeper_deaf, said_ready, gave_up, killed;
     struct err reason;
 };
 
@@ -87,6 +90,7 @@ static int start_child(struct child *c, const struct processes_config *config, i
     fd_set_nonblock(c->fd, true);
     c->started_ms = os_mono_ms();
     c->start_at_ms = 0;
+    c->up = false;
     return 0;
 }
 
@@ -196,8 +200,9 @@ static void child_ended(struct processes *p, struct child *c, int status)
     c->start_at_ms = os_mono_ms() + c->pause_ms;
     log_error("the %s ended (%s); starting it again in %u ms", c->role, how, c->pause_ms);
     c->pause_ms = c->pause_ms ? c->pause_ms * 2 : PAUSE_FIRST_MS;
-    if (c->pause_ms > PAUSE_MAX_MS)
-        c->pause_ms = PAUSE_MAX_MS;
+    unsigned most_ms = c->up ? PAUSE_MAX_READY_MS : PAUSE_MAX_MS;
+    if (c->pause_ms > most_ms)
+        c->pause_ms = most_ms;
 }
 
 static void reap(struct processes *p)
@@ -246,7 +251,7 @@ static void take_message(struct processes *p)
             kill(p->server.pid, SIGKILL);
         return;
     }
-    p->server_up = true;
+    p->server.up = true;
     if (p->said_ready)
         log_info("the server is ready again");
 }
@@ -260,7 +265,7 @@ static void take_greeting(struct processes *p)
     ssize_t n = message_receive(p->keeper.fd, greeting, sizeof(greeting), NULL, &n_fds, &err);
 
     if (n > 0)
-        p->keeper_up = true;
+        p->keeper.up = true;
     else if (n != -EAGAIN)
         p->keeper_deaf = true; // it is ending; SIGCHLD follows
 }
@@ -272,12 +277,14 @@ static void keep_time(struct processes *p)
     struct err err = ERR_INIT;
 
     if (p->phase == RUNNING) {
-        if (p->keeper.pid == 0 && now >= p->keeper.start_at_ms && start_keeper(p, &err) < 0)
+        if (p->keeper.pid == 0 && now >= p->keeper.start_at_ms && start_keeper(p, &err) < 0) {
             log_error("%s", err.message);
+            p->keeper.start_at_ms = now + PAUSE_MAX_READY_MS;
+        }
         if (p->server.pid == 0 && p->keeper.pid != 0 && now >= p->server.start_at_ms &&
             start_server(p, &err) < 0) {
             log_error("%s", err.message);
-            p->server.start_at_ms = now + PAUSE_MAX_MS;
+            p->server.start_at_ms = now + PAUSE_MAX_READY_MS;
         }
         return;
     }
@@ -324,7 +331,7 @@ static void run(struct processes *p, int signal_fd)
             take_message(p);
         if (fds[2].revents)
             take_greeting(p);
-        if (p->phase == STARTING && p->keeper_up && p->server_up) {
+        if (p->phase == STARTING && p->keeper.up && p->server.up) {
             p->phase = RUNNING;
             p->said_ready = true;
             p->config->ready(p->config->ctx);
