@@ -24,9 +24,7 @@ fi
 build=build-check
 logs=$build/logs
 counts=$build/counts
-mkdir -p "$logs"
-rm -rf "$counts"
-mkdir -p "$counts"
+mkdir -p "$logs" "$counts"
 failed_steps=()
 started=$SECONDS
 
@@ -146,6 +144,8 @@ for name in "$@"; do
     esac
 done
 
+rm -rf "$counts"
+mkdir -p "$counts"
 for name in "${steps[@]}"; do
     run_step "$name"
 done
