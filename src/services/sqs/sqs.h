@@ -57,6 +57,10 @@ struct sqs_queue_info {
 int sqs_internal_info(struct str queue_arn, struct arena *arena, struct sqs_queue_info *out,
                       struct err *err);
 
+// Every queue of every account and region; strings are valid during the call.
+int sqs_internal_list(void (*each)(void *ctx, const struct sqs_queue_info *q), void *ctx,
+                      struct err *err);
+
 // Sends one message; durable on return. Answers the message id in *id (may be NULL).
 int sqs_internal_send(struct str queue_arn, const struct sqs_internal_message *message,
                       struct arena *arena, struct str *id, struct err *err);
