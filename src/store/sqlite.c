@@ -89,9 +89,10 @@ static int set_pragmas(const struct store *s, struct store_conn *c, bool writer,
              "PRAGMA temp_store = MEMORY;"
              "PRAGMA cache_size = -%d;"
              "PRAGMA journal_size_limit = %d;"
-             "PRAGMA wal_autocheckpoint = %d;",
-             s->ephemeral ? "OFF" : "FULL", writer ? 8192 : 2048, STORE_KEPT_WAL_BYTES,
-             STORE_CHECKPOINT_PAGES);
+             "PRAGMA wal_autocheckpoint = %d;"
+             "PRAGMA query_only = %s;",
+             s->ephemeral ? "OFF" : "FULL", writer ? 8192 : 1024, STORE_KEPT_WAL_BYTES,
+             STORE_CHECKPOINT_PAGES, writer ? "OFF" : "ON");
     return conn_script(c, sql, err);
 }
 

@@ -14,7 +14,8 @@
 //
 // Errors: -ENOSPC the disk is full, -EIO reading or writing failed, -EUCLEAN the file is damaged,
 // -EEXIST a uniqueness or -ERANGE another constraint failed, -EBUSY another process holds the
-// file, -EDEADLK a second write transaction in one thread, -EINVAL a mistake in the SQL.
+// file, -EDEADLK a second write transaction in one thread, -EROFS writing in a reading one,
+// -EINVAL a mistake in the SQL.
 #ifndef LAMBKIN_STORE_STORE_H
 #define LAMBKIN_STORE_STORE_H
 

@@ -14,7 +14,7 @@
 
 #define STORE_MAX_GROUP 64
 #define STORE_MAX_READERS 32       // connections; a further reader waits for one
-#define STORE_KEPT_READERS 8       // idle ones that stay open
+#define STORE_KEPT_READERS 4       // idle ones that stay open
 #define STORE_MAX_STATEMENTS 256   // cached in one connection
 #define STORE_BUSY_TIMEOUT_MS 5000 // for other processes: sqlite3(1), a back-up
 // Pages in the write-ahead log before a commit also copies them back (4 KiB each).

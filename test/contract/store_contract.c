@@ -385,6 +385,17 @@ static void a_second_write_in_one_thread_is_refused(void **state)
     insert_one(p->store, 1);
 }
 
+static void a_reader_cannot_write(void **state)
+{
+    struct place *p = *state;
+    struct err err = ERR_INIT;
+    struct store_tx *tx = begin(p->store, STORE_READ);
+
+    assert_int_equal(insert(tx, 1, &err), -EROFS);
+    commit(tx);
+    assert_int_equal(count(p->store), 0);
+}
+
 static int fail_commits(void *ctx, enum store_op op)
 {
     int *code = ctx;
@@ -773,6 +784,7 @@ int store_contract_run(const struct store_contract *which)
         CASE(a_failed_writer_cannot_commit),
         CASE(errors_have_their_codes),
         CASE(a_second_write_in_one_thread_is_refused),
+        CASE(a_reader_cannot_write),
         CASE(a_failed_commit_leaves_nothing),
         CASE(every_nth_operation_fails),
         CASE(migrations_go_on_from_where_they_were),
