@@ -47,6 +47,7 @@ struct call {
     struct engine *engine;
     const struct engine_service *service;
     const struct wire_operation *op; // NULL in intercept() and in sites
+    void *interceptor;               // free for intercept() and call_work()
     void *state;                     // what engine_set_state() was given for this service
     struct arena *arena;
     struct http_request *http;

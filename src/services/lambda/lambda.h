@@ -54,6 +54,10 @@ int lambda_async_settings(struct engine *e, struct arena *a, struct str account,
                           struct str function, struct str qualifier,
                           struct lambda_async_settings *out, struct err *err);
 
+// RecursiveLoop is Allow for this function.
+bool lambda_recursion_allowed(struct engine *e, struct str account, struct str region,
+                              struct str function);
+
 // --- event source mappings (src/triggers runs them) ---
 
 struct lambda_event_source_mapping_configuration; // generated
@@ -79,7 +83,8 @@ struct lambda_url {
     bool auth_iam, stream;
     struct str cors_json; // in the arena: the Cors member as JSON, absent without
 };
-// -ENOENT when no function has this URL id.
+// By its id, or (path style) by a function's name[:qualifier] in the default account and region.
+// -ENOENT when there is no such URL.
 int lambda_url_find(struct engine *e, struct arena *a, struct str id, struct lambda_url *out);
 
 #endif

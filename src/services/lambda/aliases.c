@@ -1,0 +1,230 @@
+// aliases.c - names for versions, with weights between two of them.
+#include "services/lambda/lambda_impl.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+static int alias_not_found(struct err *err, const struct fn_target *t, struct str name)
+{
+    err_field(err, "Type", "User");
+    return err_aws(err, &LAMBDA_RESOURCE_NOT_FOUND_EXCEPTION, "Cannot find alias arn: %.*s:%.*s",
+                   STR_ARG(t->fn->arn), STR_ARG(name));
+}
+
+static int find_alias(struct lambda *l, struct call *c, struct str function, struct str name,
+                      struct fn_target *t, struct fn_record **out, struct err *err)
+{
+    int r = fn_find(l, c, function, STR_NULL, t, err);
+
+    if (r < 0)
+        return r;
+    *out = fn_record_of(t->fn, RECORD_ALIAS, name);
+    return *out ? 0 : alias_not_found(err, t, name);
+}
+
+static int check_version(const struct fn *f, struct str version, struct err *err)
+{
+    if (str_eq(version, STR(LAMBDA_LATEST)))
+        return 0;
+    uint64_t number = lambda_version_number(version);
+    if (number > 0 && fn_version_number(f, number))
+        return 0;
+    err_field(err, "Type", "User");
+    return err_aws(err, &LAMBDA_RESOURCE_NOT_FOUND_EXCEPTION, "Function not found: %.*s:%.*s",
+                   STR_ARG(f->arn), STR_ARG(version));
+}
+
+static int check_weights(const struct fn *f, const struct lambda_alias_configuration *a,
+                         struct err *err)
+{
+    if (!a->routing_config || a->routing_config->additional_version_weights.n == 0)
+        return 0;
+    if (a->routing_config->additional_version_weights.n > 1)
+        return lambda_invalid(err, "Number of items in AdditionalVersionWeights cannot be greater "
+                                   "than 1");
+    if (str_eq(a->function_version, STR(LAMBDA_LATEST)))
+        return lambda_invalid(err, "$LATEST is not supported for an alias pointing to more than 1 "
+                                   "version");
+    const struct lambda_additional_version_weights_entry *w =
+        &a->routing_config->additional_version_weights.ptr[0];
+    if (str_eq(w->key, a->function_version))
+        return lambda_invalid(err,
+                              "Invalid function version %.*s. Function version %.*s is "
+                              "already included in routing configuration.",
+                              STR_ARG(w->key), STR_ARG(w->key));
+    if (lambda_version_number(w->key) == 0)
+        return lambda_invalid(err, "$LATEST is not supported for an alias pointing to more than 1 "
+                                   "version");
+    if (!(w->value >= 0.0 && w->value <= 1.0))
+        return lambda_invalid(err, "The weight of version %.*s must be between 0.0 and 1.0.",
+                              STR_ARG(w->key));
+    return check_version(f, w->key, err);
+}
+
+static int save_alias(struct lambda *l, struct call *c, struct fn *f,
+                      struct lambda_alias_configuration *a, struct err *err)
+{
+    struct fn_record *record;
+    int r = check_version(f, a->function_version, err);
+
+    if (r == 0)
+        r = check_weights(f, a, err);
+    if (r < 0)
+        return r;
+    a->revision_id = lambda_uuid(c->arena);
+    r = fn_record_new(RECORD_ALIAS, a->name, a, &record, err);
+    return r < 0 ? r : fn_save_record(l, f, record, err);
+}
+
+int lambda_create_alias(struct call *c, const struct lambda_create_alias_in *in,
+                        struct lambda_create_alias_out *out, struct err *err)
+{
+    _cleanup_(lambda_change_end) struct lambda *l = lambda_change(c);
+    struct fn_target t;
+    int r = fn_find(l, c, in->function_name, STR_NULL, &t, err);
+
+    if (r < 0)
+        return r;
+    if (!lambda_alias_valid(in->name))
+        return err_aws(err, wire_lambda.validation,
+                       "1 validation error detected: Value '%.*s' at 'name' failed to satisfy "
+                       "constraint: Member must satisfy regular expression pattern: "
+                       "(?!^[0-9]+$)([a-zA-Z0-9-_]+)",
+                       STR_ARG(in->name));
+    if (fn_record_of(t.fn, RECORD_ALIAS, in->name)) {
+        err_field(err, "Type", "User");
+        return err_aws(err, &LAMBDA_RESOURCE_CONFLICT_EXCEPTION, "Alias already exists: %.*s:%.*s",
+                       STR_ARG(t.fn->arn), STR_ARG(in->name));
+    }
+    out->name = in->name;
+    out->alias_arn = arena_printf(c->arena, "%.*s:%.*s", STR_ARG(t.fn->arn), STR_ARG(in->name));
+    out->function_version = in->function_version;
+    out->description = str_is_null(in->description) ? STR("") : in->description;
+    if (in->routing_config && in->routing_config->additional_version_weights.n > 0)
+        out->routing_config = in->routing_config;
+    return save_alias(l, c, t.fn, out, err);
+}
+
+int lambda_update_alias(struct call *c, const struct lambda_update_alias_in *in,
+                        struct lambda_update_alias_out *out, struct err *err)
+{
+    _cleanup_(lambda_change_end) struct lambda *l = lambda_change(c);
+    struct fn_target t;
+    struct fn_record *record;
+    int r = find_alias(l, c, in->function_name, in->name, &t, &record, err);
+
+    if (r < 0)
+        return r;
+    fn_record_hold(c, record);
+    *out = *(const struct lambda_alias_configuration *)record->value;
+    r = revision_check(in->revision_id, out->revision_id, err);
+    if (r < 0)
+        return r;
+    if (in->function_version.len > 0)
+        out->function_version = in->function_version;
+    if (!str_is_null(in->description))
+        out->description = in->description;
+    if (in->routing_config)
+        out->routing_config =
+            in->routing_config->additional_version_weights.n > 0 ? in->routing_config : NULL;
+    r = save_alias(l, c, t.fn, out, err);
+    if (r == 0 && fn_record_of(t.fn, RECORD_PROVISIONED, in->name))
+        concurrency_apply_function(l, t.fn);
+    return r;
+}
+
+int lambda_get_alias(struct call *c, const struct lambda_get_alias_in *in,
+                     struct lambda_get_alias_out *out, struct err *err)
+{
+    _cleanup_(lambda_look_end) struct lambda *l = lambda_look(c);
+    struct fn_target t;
+    struct fn_record *record;
+    int r = find_alias(l, c, in->function_name, in->name, &t, &record, err);
+
+    if (r < 0)
+        return r;
+    fn_record_hold(c, record);
+    *out = *(const struct lambda_alias_configuration *)record->value;
+    return 0;
+}
+
+int lambda_delete_alias(struct call *c, const struct lambda_delete_alias_in *in,
+                        struct lambda_delete_alias_out *out, struct err *err)
+{
+    static const enum record_kind belongings[] = {RECORD_POLICY, RECORD_PROVISIONED, RECORD_URL,
+                                                  RECORD_ASYNC};
+    _cleanup_(lambda_change_end) struct lambda *l = lambda_change(c);
+    struct fn_target t;
+    int r = fn_find(l, c, in->function_name, STR_NULL, &t, err);
+
+    (void)out;
+    if (r < 0)
+        return r;
+    if (!fn_record_of(t.fn, RECORD_ALIAS, in->name))
+        return 0; // AWS answers 204 all the same
+    bool provisioned = fn_record_of(t.fn, RECORD_PROVISIONED, in->name) != NULL;
+    for (size_t i = 0; i < ARRAY_LEN(belongings) && r == 0; i++)
+        if (fn_record_of(t.fn, belongings[i], in->name))
+            r = fn_drop_record(l, t.fn, belongings[i], in->name, err);
+    if (r == 0)
+        r = fn_drop_record(l, t.fn, RECORD_ALIAS, in->name, err);
+    if (provisioned)
+        concurrency_apply_function(l, t.fn);
+    return r;
+}
+
+static int by_qualifier(const void *a, const void *b)
+{
+    const struct fn_record *x = *(struct fn_record *const *)a, *y = *(struct fn_record *const *)b;
+
+    return str_cmp(x->qualifier, y->qualifier);
+}
+
+int fn_records_sorted(struct call *c, const struct fn *f, enum record_kind kind,
+                      struct fn_record ***out, size_t *n)
+{
+    struct fn_record **list = arena_new_array(c->arena, struct fn_record *, f->n_records + 1U);
+    size_t count = 0;
+
+    if (!list)
+        return -ENOMEM;
+    for (unsigned i = 0; i < f->n_records; i++)
+        if (f->records[i]->kind == kind)
+            list[count++] = f->records[i];
+    qsort(list, count, sizeof(*list), by_qualifier);
+    *out = list;
+    *n = count;
+    return 0;
+}
+
+int lambda_list_aliases(struct call *c, const struct lambda_list_aliases_in *in,
+                        struct lambda_list_aliases_out *out, struct err *err)
+{
+    _cleanup_(lambda_look_end) struct lambda *l = lambda_look(c);
+    size_t max = (size_t)WIRE_GET(in, max_items, LAMBDA_PAGE_DEFAULT), n, count = 0;
+    struct fn_record **list;
+    struct fn_target t;
+    int r = fn_find(l, c, in->function_name, STR_NULL, &t, err);
+
+    if (r < 0)
+        return r;
+    if (fn_records_sorted(c, t.fn, RECORD_ALIAS, &list, &n) < 0)
+        return err_set(err, -ENOMEM, "out of memory");
+    out->aliases.ptr = arena_new_array(c->arena, struct lambda_alias_configuration, n + 1);
+    if (!out->aliases.ptr)
+        return err_set(err, -ENOMEM, "out of memory");
+    for (size_t i = 0; i < n; i++) {
+        const struct lambda_alias_configuration *a = list[i]->value;
+        if (page_skips(in->marker, a->name) ||
+            (in->function_version.len > 0 && !str_eq(in->function_version, a->function_version)))
+            continue;
+        if (count == max) {
+            out->next_marker = arena_str(c->arena, out->aliases.ptr[count - 1].name);
+            break;
+        }
+        fn_record_hold(c, list[i]);
+        out->aliases.ptr[count++] = *a;
+    }
+    out->aliases.n = count;
+    return 0;
+}
