@@ -183,7 +183,8 @@ static struct str node_handler(struct str source)
         if (has_word_before(source, name, STR("exports.")) ||
             has_word_before(source, name, STR("const")) ||
             has_word_before(source, name, STR("function")) ||
-            has_word_before(source, name, STR("as")) || has_word_before(source, name, STR("let")))
+            has_word_before(source, name, STR("as")) || has_word_before(source, name, STR("let")) ||
+            has_word_before(source, name, STR("var")))
             return name;
     }
     // A bundler's way: { handler: () => handler }
