@@ -97,6 +97,8 @@ struct invocation {
 
     // --- the runtime's own ---
     char id_text[INVOCATION_ID_BYTES];
+    void *held_limit; // struct limit
+    unsigned held;
     char trace_text[80];
     char error_type_text[96];
     char content_type_text[128];
@@ -106,7 +108,8 @@ struct invocation {
     uint64_t submitted_ns, assigned_ns, ready_ns, sent_ns, answered_ns;
     int64_t started_ms;
     uint64_t environment_id; // where it runs; 0: nowhere
-    bool waits, sink_begun, sink_gone, counted;
+    int64_t deadline_ms;
+    bool sink_begun, sink_gone, answered_gone;
 };
 
 // From any thread. Never calls done before it returns.

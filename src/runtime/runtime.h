@@ -13,6 +13,7 @@
 #include "runtime/log_sink.h"
 
 struct http_request;
+struct keeper_client;
 
 // ---- life ------------------------------------------------------------------------------------
 
@@ -36,6 +37,8 @@ struct runtime_config {
 int runtime_start(const struct runtime_config *config, struct err *err);
 // A new keeper was started: fd is a connection to it, taken also on failure. Not on a loop.
 int runtime_keeper_replace(int fd, struct err *err);
+// The first loop's connection, for keeper_degree(); NULL before runtime_start().
+struct keeper_client *runtime_keeper(void);
 // New invocations fail with ServiceException; waiting ones too; running ones go on. Any thread.
 void runtime_drain(void);
 // Invocations that are not done yet; environments that exist. For the drain's end. Any thread.

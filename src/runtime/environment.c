@@ -1,0 +1,907 @@
+// environment.c - the life of an execution environment.
+//
+//            environment_start                     environment_bind
+//   (none) ───────────────────▶ STARTING ──▶ SPARE ───────────────▶ BINDING
+//                                  │  on_started                       │ on_bound
+//                                  ▼                                   ▼
+//                                INIT ◀───────── begin_init ───────────┘
+//                                  │ environment_initialised
+//            environment_assign    ▼    environment_next
+//        ┌────────────────────── IDLE ◀────────────────────┐
+//        ▼      (thaws)          │  ▲                       │
+//      BUSY ─────────────────────┼──┼───────────────────────┘
+//        │                       ▼  │ environment_assign
+//        │ timeout, exit       FROZEN       (on_idle freezes)
+//        ▼                       │ on_frozen_long
+//     SHUTDOWN ◀─────────────────┘ environment_end, environment_kill; from any state
+//        │ environment_exited (program 0)
+//        ▼
+//     (freed)
+//
+// Invariants: an environment lives on one loop. It holds at most one invocation (env->inv), and
+// whoever takes that away completes it. It is freed only after the keeper said that its sandbox is
+// gone (or never was), and not while a task of it is posted (incoming, retire_posted: then `dead`
+// is set and the task frees it). The keeper's callbacks name environments by id.
+
+#include "runtime/runtime_impl.h"
+
+#include "base/arena.h"
+#include "base/cleanup.h"
+#include "base/timefmt.h"
+#include "os/fd.h"
+#include "os/log.h"
+#include "os/random.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#define EXPECT_ANSWER_US 100    // the loop looks that long before it sleeps: see loop_expect
+#define PEAK_EVERY_NS 100000000 // memory is looked at this often at most, and at the end
+#define SHUTDOWN_STUCK_MS 10000
+
+static void on_timer(struct loop_timer *t);
+static void begin_init(struct environment *env);
+static void go_idle(struct environment *env);
+
+// ---- the table of a loop -----------------------------------------------------------------------
+
+struct environment *home_find(struct home *h, uint64_t id)
+{
+    unsigned slot = (unsigned)(id & 0xffff);
+
+    if (slot >= h->n_slots || !h->slots[slot] || h->slots[slot]->id != id)
+        return NULL;
+    return h->slots[slot];
+}
+
+static bool take_slot(struct home *h, struct environment *env)
+{
+    struct environment **more;
+    unsigned n;
+
+    for (unsigned i = 0; i < h->n_slots; i++) {
+        unsigned at = (h->free_hint + i) % h->n_slots;
+        if (!h->slots[at]) {
+            h->free_hint = at + 1;
+            h->slots[at] = env;
+            env->id = (++h->next_id << 20) | (h->index << 16) | at;
+            return true;
+        }
+    }
+    n = h->n_slots == 0 ? 16 : h->n_slots * 2;
+    if (n > 0x10000)
+        return false;
+    more = realloc(h->slots, n * sizeof(struct environment *));
+    if (!more)
+        return false;
+    memset(more + h->n_slots, 0, (n - h->n_slots) * sizeof(struct environment *));
+    h->slots = more;
+    h->free_hint = h->n_slots;
+    h->n_slots = n;
+    return take_slot(h, env);
+}
+
+static void timer_start(struct environment *env, int64_t ms)
+{
+    loop_timer_start(env->home->loop, &env->timer, ms, on_timer);
+}
+
+// The sandbox is gone, or there never was one.
+static void environment_free(struct environment *env)
+{
+    struct home *h = env->home;
+
+    if (env->incoming || atomic_load(&env->retire_posted)) {
+        env->dead = true; // the task that is on its way frees it
+        return;
+    }
+    if (env->frozen)
+        pool_set_frozen(env->pool, false);
+    loop_timer_stop(h->loop, &env->timer);
+    if (env->started) {
+        output_drain(env);
+        output_end_line(env);
+    }
+    output_close(env);
+    control_close(env);
+    runtime_api_close(env);
+    output_forget(env);
+    closep(&env->sandbox.control_fd);
+    closep(&env->sandbox.output_fd);
+    closep(&env->sandbox.runtime_api_fd);
+    closep(&env->sandbox.endpoint_fd);
+    closep(&env->sandbox.memory_fd);
+    closep(&env->sandbox.freezer_fd);
+    if (env->credentials && runtime.credentials.release)
+        runtime.credentials.release(runtime.credentials.ctx, str_from(env->name));
+    free(env->credentials);
+    h->slots[env->id & 0xffff] = NULL;
+    h->n_environments--;
+    atomic_fetch_sub(&runtime.environments, 1);
+    buf_finish(&env->out);
+    buf_finish(&env->tail);
+    buf_finish(&env->partial_line);
+    buf_finish(&env->init_error);
+    free(env->in_body);
+    function_config_unref(env->function);
+    free(env);
+}
+
+// ---- starting ----------------------------------------------------------------------------------
+
+static void name_it(struct environment *env)
+{
+    uint8_t random[16];
+    char date[TIMEFMT_BYTES];
+
+    os_random(random, sizeof(random));
+    for (unsigned i = 0; i < 16; i++)
+        snprintf(env->name + 2 * i, 3, "%02x", random[i]);
+    if (env->function)
+        snprintf(env->stream, sizeof(env->stream), "%.*s/[%.*s]%s",
+                 STR_ARG(timefmt_ymd(os_now_ms(), date)), STR_ARG(env->function->version),
+                 env->name);
+}
+
+// Nothing runs yet, or what runs is of no use: whoever waited for it learns why.
+static void start_failed(struct environment *env, const struct err *err)
+{
+    struct err out = ERR_INIT;
+
+    log_warn("an environment did not start: %s", err->message);
+    err_aws(&out, &runtime_service_exception, "The execution environment could not be started.");
+    if (!env->pool) {
+        spare_failed(env);
+    } else if (env->retry && env->inv) {
+        struct invocation *inv = env->inv;
+        env->inv = NULL;
+        pool_lost_busy(env->pool);
+        invocation_fail(inv, &out);
+    } else {
+        pool_start_failed(env->pool, &out);
+    }
+}
+
+static void on_started(void *ctx, uint64_t id, int r, struct sandbox_started *started,
+                       const struct err *err);
+static void on_bound(void *ctx, uint64_t id, int r, uint32_t program, const struct err *err);
+
+void environment_start(struct home *h, struct pool *p, struct function_config *f, unsigned kind,
+                       struct invocation *retry, bool provisioned)
+{
+    struct environment *env = calloc(1, sizeof(*env));
+    struct sandbox_spec spec;
+    struct arena arena;
+    struct err err = ERR_INIT, out = ERR_INIT;
+    int r;
+
+    if (!env || !take_slot(h, env)) {
+        free(env);
+        err_aws(&out, &runtime_service_exception, "Too many execution environments.");
+        if (retry) {
+            pool_lost_busy(p);
+            invocation_fail(retry, &out);
+        } else if (p) {
+            pool_start_failed(p, &out);
+        }
+        return;
+    }
+    env->home = h;
+    env->kind = kind;
+    env->interpreter = kind < runtime.interpreters.n ? &runtime.interpreters.list[kind] : NULL;
+    env->pool = p;
+    env->function = f ? function_config_ref(f) : NULL;
+    env->generic = p == NULL;
+    env->retry = retry != NULL;
+    env->inv = retry;
+    env->provisioned = provisioned;
+    env->sandbox = (struct sandbox_started){.control_fd = -1,
+                                            .output_fd = -1,
+                                            .runtime_api_fd = -1,
+                                            .endpoint_fd = -1,
+                                            .memory_fd = -1,
+                                            .freezer_fd = -1};
+    env->begun_ns = os_mono_ns();
+    buf_init(&env->out, 64 << 20);
+    buf_init(&env->tail, 4 * INVOCATION_TAIL_BYTES);
+    buf_init(&env->partial_line, LOG_SINK_MAX_LINE_BYTES);
+    buf_init(&env->init_error, 1 << 20);
+    h->n_environments++;
+    atomic_fetch_add(&runtime.environments, 1);
+    name_it(env);
+
+    arena_init(&arena, 8 << 20);
+    r = environment_spec_start(env, &arena, &spec, &err);
+    if (r == 0 && (!h->keeper || !h->keeper_up))
+        r = err_set(&err, -ENOTCONN, "the keeper is not there");
+    if (r == 0)
+        r = keeper_start(h->keeper, &spec, on_started, h, &err);
+    arena_finish(&arena);
+    if (r < 0) {
+        start_failed(env, &err);
+        environment_free(env);
+    }
+}
+
+static void on_started(void *ctx, uint64_t id, int r, struct sandbox_started *started,
+                       const struct err *err)
+{
+    struct home *h = ctx;
+    struct environment *env = home_find(h, id);
+    struct err why = ERR_INIT;
+
+    if (!env) {
+        if (r == 0) {
+            sandbox_started_finish(started);
+            keeper_kill(h->keeper, id);
+        }
+        return;
+    }
+    if (r < 0) {
+        if (env->state != ENV_SHUTDOWN)
+            start_failed(env, err);
+        environment_free(env);
+        return;
+    }
+    env->sandbox = *started;
+    started->control_fd = started->output_fd = started->runtime_api_fd = -1;
+    started->endpoint_fd = started->memory_fd = started->freezer_fd = -1;
+    env->started = true;
+    env->sandbox_ns = os_mono_ns();
+    env->environment_us = (unsigned)((env->sandbox_ns - env->begun_ns) / 1000);
+    if (env->state == ENV_SHUTDOWN) {
+        keeper_kill(h->keeper, id);
+        return;
+    }
+    if (output_open(env, &why) < 0 || runtime_api_open(env, &why) < 0 ||
+        (env->sandbox.control_fd >= 0 && control_open(env, &why) < 0)) {
+        start_failed(env, &why);
+        environment_kill(env);
+        return;
+    }
+    if (env->generic) {
+        env->state = ENV_SPARE;
+        spare_ready(env);
+        return;
+    }
+    begin_init(env);
+}
+
+void environment_bind(struct environment *env, struct pool *p, struct function_config *f)
+{
+    struct home *h = env->home;
+    struct sandbox_program program;
+    struct sandbox_binding binding;
+    struct arena arena;
+    struct err err = ERR_INIT;
+    int r;
+
+    env->pool = p;
+    env->function = function_config_ref(f);
+    env->begun_ns = os_mono_ns();
+    env->state = ENV_BINDING;
+    name_it(env);
+    arena_init(&arena, 8 << 20);
+    r = environment_spec_bind(env, &arena, &binding, &program, &err);
+    if (r == 0)
+        r = keeper_inject(h->keeper, env->id, &binding, &program, on_bound, h, &err);
+    arena_finish(&arena);
+    if (r < 0) {
+        start_failed(env, &err);
+        environment_kill(env);
+    }
+}
+
+static void on_bound(void *ctx, uint64_t id, int r, uint32_t program, const struct err *err)
+{
+    struct environment *env = home_find(ctx, id);
+
+    (void)program;
+    if (!env || env->state != ENV_BINDING)
+        return;
+    if (r < 0) {
+        start_failed(env, err);
+        environment_kill(env);
+        return;
+    }
+    env->bound_ns = os_mono_ns();
+    env->code_us = (unsigned)((env->bound_ns - env->begun_ns) / 1000);
+    begin_init(env);
+}
+
+// ---- INIT --------------------------------------------------------------------------------------
+
+static void begin_init(struct environment *env)
+{
+    struct err err = ERR_INIT;
+    struct buf frame;
+    int64_t limit_ms = runtime.config.init_timeout_ms;
+
+    env->state = ENV_INIT;
+    env->ready_ns = os_mono_ns();
+    report_init_start(env);
+    if (env->retry) {
+        limit_ms = env->function->timeout_ms;
+        report_start(env, env->inv);
+        env->inv->deadline_ms = os_now_ms() + limit_ms;
+    }
+    if (!env->function->debug)
+        timer_start(env, limit_ms);
+    if (env->function->bootstrap_missing) {
+        environment_init_failed(
+            env, STR("Runtime.InvalidEntrypoint"),
+            STR("{\"errorType\":\"Runtime.InvalidEntrypoint\",\"errorMessage\":\"RequestId: %s "
+                "Error: Couldn't find valid bootstrap(s): [/var/task/bootstrap "
+                "/opt/bootstrap]\"}"));
+        return;
+    }
+    if (!env->interpreter)
+        return; // it says so by its first `next`
+    buf_init(&frame, 1 << 20);
+    if (environment_init_frame(env, &frame, &err) < 0)
+        environment_broken(env, err.message);
+    else
+        control_send(env, buf_str(&frame));
+    buf_finish(&frame);
+}
+
+void environment_initialised(struct environment *env)
+{
+    struct invocation *inv = env->inv;
+
+    if (env->state != ENV_INIT)
+        return;
+    env->init_us = (unsigned)((os_mono_ns() - env->ready_ns) / 1000);
+    loop_timer_stop(env->home->loop, &env->timer);
+    report_init_done(env, "success", NULL);
+    if (env->retry) {
+        env->inv = NULL;
+        env->retry = false;
+        environment_invoke(env, inv);
+        return;
+    }
+    inv = pool_ready(env->pool, env);
+    if (inv)
+        environment_invoke(env, inv);
+    else
+        go_idle(env);
+}
+
+void environment_init_failed(struct environment *env, struct str type, struct str body)
+{
+    struct invocation *inv;
+    struct home *h = env->home;
+    bool timed_out = str_eq(type, STR("Sandbox.Timedout"));
+
+    if (env->state != ENV_INIT)
+        return;
+    env->init_us = (unsigned)((os_mono_ns() - env->ready_ns) / 1000);
+    snprintf(env->init_error_type, sizeof(env->init_error_type), "%.*s", STR_ARG(type));
+    report_init_done(env, timed_out ? "timeout" : "error", env->init_error_type);
+    if (!env->retry) {
+        inv = pool_init_failed(env->pool, env);
+        environment_kill(env);
+        // AWS's second chance: INIT again, inside the first invocation and under its time limit.
+        if (inv)
+            environment_start(h, env->pool, env->function, runtime_kind(env->function), inv,
+                              env->provisioned);
+        else
+            pool_provision_more(env->pool);
+        return;
+    }
+    inv = env->inv;
+    env->inv = NULL;
+    inv->sent_ns = (uint64_t)env->ready_ns;
+    inv->answered_ns = (uint64_t)os_mono_ns();
+    inv->start = INVOCATION_COLD;
+    inv->times.init_us = env->init_us;
+    inv->times.environment_us = env->environment_us;
+    invocation_set_error(inv, env->init_error_type, "RequestId: %.*s Error: Initialization failed.",
+                         STR_ARG(inv->request_id));
+    if (timed_out) {
+        invocation_set_error(inv, "Sandbox.Timedout",
+                             "RequestId: %.*s Error: Task timed out after %.2f seconds",
+                             STR_ARG(inv->request_id), env->function->timeout_ms / 1000.0);
+    } else if (body.len > 0) {
+        ptrdiff_t id = str_find(body, STR("RequestId: %s"));
+        buf_reset(&inv->response_buf);
+        if (id >= 0) { // our own text, with the place for the request id
+            buf_add(&inv->response_buf, str_slice(body, 0, (size_t)id + 11));
+            buf_add(&inv->response_buf, inv->request_id);
+            buf_add(&inv->response_buf, str_slice(body, (size_t)id + 13, body.len));
+        } else {
+            buf_finish(&inv->response_buf);
+            buf_init(&inv->response_buf, FUNCTION_MAX_RESPONSE_BYTES);
+            buf_add(&inv->response_buf, body);
+        }
+        inv->response = buf_str(&inv->response_buf);
+    }
+    report_end(env, inv, timed_out ? "timeout" : "error");
+    output_flush(h);
+    environment_kill(env);
+    pool_lost_busy(env->pool);
+    invocation_complete(inv);
+}
+
+// ---- INVOKE ------------------------------------------------------------------------------------
+
+static void run_assign(struct loop_task *t)
+{
+    struct environment *env =
+        (struct environment *)(void *)((char *)t - offsetof(struct environment, assign));
+    struct invocation *inv = env->assigned;
+
+    env->incoming = false;
+    env->assigned = NULL;
+    if (env->dead || (env->state != ENV_IDLE && env->state != ENV_FROZEN)) {
+        struct pool *p = env->pool;
+        struct home *h = env->home;
+        if (env->dead)
+            environment_free(env);
+        pool_resubmit(h, p, inv);
+        return;
+    }
+    environment_invoke(env, inv);
+}
+
+void environment_assign(struct environment *env, struct invocation *inv)
+{
+    if (env->home->loop == loop_self() && (env->state == ENV_IDLE || env->state == ENV_FROZEN)) {
+        environment_invoke(env, inv);
+        return;
+    }
+    env->assigned = inv;
+    env->incoming = true;
+    env->assign.run = run_assign;
+    loop_post(env->home->loop, &env->assign);
+}
+
+static void thaw(struct environment *env)
+{
+    int r = env->sandbox.freezer_fd >= 0 ? sandbox_thaw(env->sandbox.freezer_fd) : -EOPNOTSUPP;
+
+    if (r < 0)
+        keeper_thaw(env->home->keeper, env->id);
+    env->frozen = false;
+    pool_set_frozen(env->pool, false);
+}
+
+static void classify(struct environment *env, struct invocation *inv)
+{
+    int64_t now = os_mono_ns();
+
+    inv->environment_id = env->id;
+    if (env->served == 0 && !env->provisioned && (int64_t)inv->submitted_ns < env->ready_ns) {
+        inv->start = env->generic ? INVOCATION_SPARE : INVOCATION_COLD;
+        inv->times.environment_us = env->generic ? 0 : env->environment_us;
+        inv->times.code_us = env->code_us;
+        inv->times.init_us = env->init_us;
+        if ((int64_t)inv->submitted_ns < env->begun_ns)
+            inv->times.queue_us =
+                (uint32_t)((uint64_t)(env->begun_ns - (int64_t)inv->submitted_ns) / 1000);
+        return;
+    }
+    inv->start = env->state == ENV_FROZEN ? INVOCATION_THAWED : INVOCATION_WARM;
+    inv->times.queue_us = (uint32_t)((uint64_t)(now - (int64_t)inv->submitted_ns) / 1000);
+    if (inv->times.queue_us > 200 && inv->start == INVOCATION_WARM)
+        inv->start = INVOCATION_WAITED;
+}
+
+void environment_invoke(struct environment *env, struct invocation *inv)
+{
+    int64_t deadline_ms;
+
+    classify(env, inv);
+    if (env->frozen) {
+        int64_t before = os_mono_ns();
+        thaw(env);
+        inv->times.environment_us = (uint32_t)((os_mono_ns() - before) / 1000);
+    }
+    env->state = ENV_BUSY;
+    env->inv = inv;
+    env->answered = env->streaming = false;
+    env->sequence++;
+    env->served++;
+    env->streamed_bytes = 0;
+    buf_reset(&env->tail);
+    if (inv->deadline_ms == 0) { // else its INIT ran inside it and START is written
+        inv->deadline_ms = os_now_ms() + env->function->timeout_ms;
+        report_start(env, inv);
+    }
+    deadline_ms = inv->deadline_ms;
+    if (env->function->debug)
+        deadline_ms = os_now_ms() + 24 * 3600 * 1000;
+    else
+        timer_start(env, env->function->timeout_ms);
+    inv->sent_ns = (uint64_t)os_mono_ns();
+    if (env->interpreter)
+        control_send_invoke(env, inv, deadline_ms);
+    else
+        runtime_api_send_invoke(env, inv, deadline_ms);
+    loop_expect(env->home->loop, EXPECT_ANSWER_US);
+}
+
+static void look_at_memory(struct environment *env, bool always)
+{
+    int64_t now = os_mono_ns();
+    uint64_t bytes;
+
+    if (env->sandbox.memory_fd < 0 || (!always && now - env->peak_looked_ns < PEAK_EVERY_NS))
+        return;
+    env->peak_looked_ns = now;
+    if (sandbox_memory_peak(env->sandbox.memory_fd, &bytes) == 0 && bytes > env->peak_bytes)
+        env->peak_bytes = bytes;
+}
+
+static void fill_tail(struct environment *env, struct invocation *inv)
+{
+    struct str tail = buf_str(&env->tail);
+
+    if (!inv->want_tail)
+        return;
+    if (tail.len > INVOCATION_TAIL_BYTES)
+        tail = str_slice(tail, tail.len - INVOCATION_TAIL_BYTES, tail.len);
+    inv->tail_mem = malloc(tail.len + 1);
+    if (!inv->tail_mem)
+        return;
+    memcpy(inv->tail_mem, tail.ptr, tail.len);
+    inv->log_tail = (struct str){inv->tail_mem, tail.len};
+}
+
+// END, REPORT, what the caller sees of it.
+static void close_books(struct environment *env, struct invocation *inv, const char *status)
+{
+    output_drain(env);
+    output_end_line(env);
+    look_at_memory(env, env->served <= 1);
+    if (inv->answered_ns == 0)
+        inv->answered_ns = (uint64_t)os_mono_ns();
+    inv->memory_peak_mb = (unsigned)((env->peak_bytes + 1048575) >> 20);
+    if (inv->memory_peak_mb > env->function->memory_mb)
+        inv->memory_peak_mb = env->function->memory_mb;
+    report_end(env, inv, status);
+    fill_tail(env, inv);
+    output_flush(env->home);
+}
+
+void environment_answered(struct environment *env)
+{
+    struct invocation *inv = env->inv;
+
+    if (!inv || env->answered)
+        return;
+    inv->answered_ns = (uint64_t)os_mono_ns();
+    env->answered = true;
+    close_books(env, inv, inv->status == INVOCATION_OK ? "success" : "error");
+    env->inv = NULL;
+    if (env->interpreter && !env->streaming)
+        environment_next(env); // a framed answer says that, too; streams say it themselves
+    invocation_complete(inv);
+    loop_expect(env->home->loop, EXPECT_ANSWER_US);
+}
+
+void environment_next(struct environment *env)
+{
+    struct invocation *inv;
+    bool end;
+
+    if (env->state == ENV_INIT) {
+        environment_initialised(env);
+        return;
+    }
+    if (env->state != ENV_BUSY || !env->answered)
+        return;
+    loop_timer_stop(env->home->loop, &env->timer);
+    env->state = ENV_IDLE;
+    inv = pool_release(env->pool, env, &end);
+    if (end)
+        environment_end(env);
+    else if (inv)
+        environment_invoke(env, inv);
+    else
+        go_idle(env);
+}
+
+// ---- idle --------------------------------------------------------------------------------------
+
+static void go_idle(struct environment *env)
+{
+    env->state = ENV_IDLE;
+    timer_start(env, runtime.config.freeze_after_ms == UINT32_MAX ? runtime.config.idle_after_ms
+                                                                  : runtime.config.freeze_after_ms);
+}
+
+static void freeze(struct environment *env)
+{
+    int r = env->sandbox.freezer_fd >= 0 ? sandbox_freeze(env->sandbox.freezer_fd) : -EOPNOTSUPP;
+
+    if (r < 0)
+        keeper_freeze(env->home->keeper, env->id);
+    env->frozen = true;
+    env->state = ENV_FROZEN;
+    pool_set_frozen(env->pool, true);
+}
+
+static void idle_too_long(struct environment *env)
+{
+    if (!pool_may_end(env->pool, env)) {
+        timer_start(env, runtime.config.idle_after_ms);
+        return;
+    }
+    if (pool_take_idle(env->pool, env))
+        environment_end(env);
+}
+
+static void timed_out(struct environment *env)
+{
+    struct invocation *inv = env->inv;
+    char now[TIMEFMT_BYTES];
+    double seconds = env->function->timeout_ms / 1000.0;
+
+    if (!inv) { // answered, and never asked for the next one
+        pool_lost_busy(env->pool);
+        environment_kill(env);
+        return;
+    }
+    env->inv = NULL;
+    output_drain(env);
+    output_end_line(env);
+    output_addf(env, "%.*s %.*s Task timed out after %.2f seconds",
+                STR_ARG(timefmt_iso(os_now_ms(), now)), STR_ARG(inv->request_id), seconds);
+    invocation_set_error(inv, "Sandbox.Timedout",
+                         "RequestId: %.*s Error: Task timed out after %.2f seconds",
+                         STR_ARG(inv->request_id), seconds);
+    close_books(env, inv, "timeout");
+    environment_kill(env);
+    pool_lost_busy(env->pool);
+    invocation_complete(inv);
+}
+
+static void on_timer(struct loop_timer *t)
+{
+    struct environment *env =
+        (struct environment *)(void *)((char *)t - offsetof(struct environment, timer));
+
+    switch (env->state) {
+    case ENV_INIT:
+        environment_init_failed(env, STR("Sandbox.Timedout"), STR(""));
+        break;
+    case ENV_BUSY:
+        timed_out(env);
+        break;
+    case ENV_IDLE:
+        if (env->incoming)
+            break;
+        if (runtime.config.freeze_after_ms == UINT32_MAX) {
+            idle_too_long(env);
+            break;
+        }
+        freeze(env);
+        timer_start(env, runtime.config.idle_after_ms > runtime.config.freeze_after_ms
+                             ? runtime.config.idle_after_ms - runtime.config.freeze_after_ms
+                             : 1);
+        break;
+    case ENV_FROZEN:
+        if (!env->incoming)
+            idle_too_long(env);
+        break;
+    case ENV_SHUTDOWN:
+        log_warn("sandbox %llx does not end", (unsigned long long)env->id);
+        keeper_kill(env->home->keeper, env->id);
+        timer_start(env, SHUTDOWN_STUCK_MS);
+        break;
+    case ENV_STARTING:
+    case ENV_SPARE:
+    case ENV_BINDING:
+        break;
+    }
+}
+
+// ---- the end -----------------------------------------------------------------------------------
+
+void environment_kill(struct environment *env)
+{
+    if (env->state == ENV_SHUTDOWN)
+        return;
+    env->state = ENV_SHUTDOWN;
+    control_close(env);
+    if (env->started && env->home->keeper_up)
+        keeper_kill(env->home->keeper, env->id);
+    timer_start(env, SHUTDOWN_STUCK_MS);
+}
+
+void environment_end(struct environment *env)
+{
+    environment_kill(env);
+}
+
+static void ended_by_itself(struct environment *env, const struct sandbox_exit *e);
+
+static void run_retire(struct loop_task *t)
+{
+    struct environment *env =
+        (struct environment *)(void *)((char *)t - offsetof(struct environment, retire));
+
+    atomic_store(&env->retire_posted, false);
+    if (env->dead) {
+        environment_free(env);
+        return;
+    }
+    if (env->state == ENV_SPARE)
+        return;
+    if ((env->state == ENV_IDLE || env->state == ENV_FROZEN) && pool_take_idle(env->pool, env))
+        environment_end(env);
+}
+
+void environment_retire(struct environment *env)
+{
+    if (atomic_exchange(&env->retire_posted, true))
+        return;
+    env->retire.run = run_retire;
+    loop_post(env->home->loop, &env->retire);
+}
+
+void environment_broken(struct environment *env, const char *why)
+{
+    struct sandbox_exit e = {.id = env->id, .program = 1, .reason = SANDBOX_EXITED, .status = 1};
+
+    log_warn("%.*s: %s", STR_ARG(env->function ? env->function->arn : STR("a spare")), why);
+    ended_by_itself(env, &e);
+}
+
+// "exit status 1", "signal: killed"
+static void say_exit(const struct sandbox_exit *e, char *to, size_t room)
+{
+    const char *name;
+
+    switch (e->reason) {
+    case SANDBOX_EXITED:
+        if (e->status == 0)
+            snprintf(to, room, "Runtime exited without providing a reason");
+        else
+            snprintf(to, room, "Runtime exited with error: exit status %d", e->status);
+        return;
+    case SANDBOX_SIGNALLED:
+        name = strsignal(e->status);
+        snprintf(to, room, "Runtime exited with error: signal: %s", name ? name : "unknown");
+        for (char *c = to + 30; *c; c++)
+            if (*c >= 'A' && *c <= 'Z')
+                *c = (char)(*c + 32);
+        return;
+    case SANDBOX_OOM:
+        snprintf(to, room, "Runtime exited with error: signal: killed");
+        return;
+    case SANDBOX_FAILED:
+        snprintf(to, room, "%s: %s", e->what[0] ? e->what : "exec", strerror(e->status));
+        return;
+    case SANDBOX_KILLED:
+    case SANDBOX_LOST:
+        break;
+    }
+    snprintf(to, room, "Runtime exited with error: signal: killed");
+}
+
+static const char *exit_type(const struct sandbox_exit *e)
+{
+    if (e->reason == SANDBOX_OOM || (e->reason == SANDBOX_SIGNALLED && e->oom_kills > 0))
+        return "Runtime.OutOfMemory";
+    if (e->reason == SANDBOX_FAILED)
+        return "Runtime.InvalidEntrypoint";
+    return "Runtime.ExitError";
+}
+
+static void crashed_in_init(struct environment *env, const struct sandbox_exit *e)
+{
+    char text[256], body[512];
+    const char *type = exit_type(e);
+
+    if (e->reason == SANDBOX_LOST) {
+        struct err err = ERR_INIT;
+        err_set(&err, -EPIPE, "the keeper has gone");
+        start_failed(env, &err);
+        environment_kill(env);
+        return;
+    }
+    say_exit(e, text, sizeof(text));
+    // %s stays in: the request id is put there, when there is one
+    snprintf(body, sizeof(body),
+             "{\"errorType\":\"%s\",\"errorMessage\":\"RequestId: %%s Error: %s\"}", type, text);
+    environment_init_failed(env, str_from(type), str_from(body));
+}
+
+static void crashed_busy(struct environment *env, const struct sandbox_exit *e)
+{
+    struct invocation *inv = env->inv;
+    struct err err = ERR_INIT;
+    char text[256];
+
+    env->inv = NULL;
+    if (inv && e->reason == SANDBOX_LOST) {
+        err_aws(&err, &runtime_service_exception, "The execution environment was lost.");
+        inv->status = INVOCATION_FAILED;
+        inv->err = err;
+        close_books(env, inv, "error");
+    } else if (inv) {
+        say_exit(e, text, sizeof(text));
+        invocation_set_error(inv, exit_type(e), "RequestId: %.*s Error: %s",
+                             STR_ARG(inv->request_id), text);
+        output_drain(env);
+        output_end_line(env);
+        output_addf(env, "RequestId: %.*s Error: %s", STR_ARG(inv->request_id), text);
+        output_addf(env, "%s", exit_type(e));
+        close_books(env, inv, "error");
+    }
+    environment_kill(env);
+    pool_lost_busy(env->pool);
+    if (inv)
+        invocation_complete(inv);
+}
+
+// The main program ended, or the sandbox did without our asking for it.
+static void ended_by_itself(struct environment *env, const struct sandbox_exit *e)
+{
+    struct err err = ERR_INIT;
+
+    switch (env->state) {
+    case ENV_SHUTDOWN:
+        return;
+    case ENV_STARTING:
+    case ENV_BINDING:
+        err_set(&err, -EIO, "the sandbox ended while it started: %s", e->what);
+        start_failed(env, &err);
+        environment_kill(env);
+        return;
+    case ENV_SPARE:
+        spare_failed(env);
+        environment_kill(env);
+        return;
+    case ENV_INIT:
+        crashed_in_init(env, e);
+        return;
+    case ENV_BUSY:
+        crashed_busy(env, e);
+        return;
+    case ENV_IDLE:
+    case ENV_FROZEN:
+        if (pool_take_idle(env->pool, env)) {
+            environment_kill(env);
+            pool_provision_more(env->pool);
+        } else {
+            environment_kill(env); // work is on its way: run_assign passes it on
+        }
+        return;
+    }
+}
+
+void environment_exited(void *ctx, const struct sandbox_exit *e)
+{
+    struct environment *env = home_find(ctx, e->id);
+
+    if (!env)
+        return;
+    if (e->peak_memory_bytes > env->peak_bytes)
+        env->peak_bytes = e->peak_memory_bytes;
+    if (e->program > 1)
+        return;
+    if (env->state != ENV_SHUTDOWN && env->started) {
+        uint64_t id = env->id;
+        control_resume(env); // what it said last
+        env = home_find(ctx, id);
+        if (!env)
+            return;
+        output_drain(env);
+    }
+    ended_by_itself(env, e);
+    if (e->program == 0)
+        environment_free(env);
+}
+
+void environment_keeper_lost(void *ctx)
+{
+    struct home *h = ctx;
+
+    h->keeper_up = false;
+    atomic_store(&runtime.keeper_up, false);
+    log_warn("the keeper has gone; its sandboxes have gone with it");
+}

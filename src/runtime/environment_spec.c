@@ -1,0 +1,370 @@
+// environment_spec.c - what an environment is started with: program, variables, limits, INIT frame.
+//
+// Paths are those inside (/var/task, /opt, /var/runtime), ports the usual ones; where a sandbox
+// cannot have them the keeper puts the real ones in, and says them in sandbox_started for INIT.
+// Nothing of the host's own environment gets in. The variables follow AWS's list; the function's
+// own override the defaults but for the identity, which the service does not let it set.
+
+#include "runtime/runtime_impl.h"
+
+#include "base/arena.h"
+#include "base/json.h"
+#include "runtime/files.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define MAX_VARIABLES SANDBOX_MAX_ENV
+
+struct variables {
+    struct arena *arena;
+    struct function_variable list[MAX_VARIABLES];
+    unsigned n;
+};
+
+static void put(struct variables *v, const char *name, struct str value)
+{
+    struct str n = str_from(name);
+
+    if (str_is_null(value))
+        return;
+    for (unsigned i = 0; i < v->n; i++) {
+        if (str_eq(v->list[i].name, n)) {
+            v->list[i].value = value;
+            return;
+        }
+    }
+    if (v->n < MAX_VARIABLES)
+        v->list[v->n++] = (struct function_variable){n, value};
+}
+
+static void putf(struct variables *v, const char *name, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+static void putf(struct variables *v, const char *name, const char *format, ...)
+{
+    va_list args;
+
+    va_start(args, format);
+    put(v, name, arena_vprintf(v->arena, format, args));
+    va_end(args);
+}
+
+static const char *task_root(const struct environment *env)
+{
+    return env->sandbox.task_root[0] ? env->sandbox.task_root : "/var/task";
+}
+
+static const char *layer_root(const struct environment *env)
+{
+    return env->sandbox.layer_root[0] ? env->sandbox.layer_root : "/opt";
+}
+
+static const char *runtime_root(const struct environment *env)
+{
+    return env->sandbox.runtime_root[0] ? env->sandbox.runtime_root : "/var/runtime";
+}
+
+// What a process of this kind is started with, whoever's it becomes.
+static void put_base(struct variables *v, const struct environment *env)
+{
+    const char *task = task_root(env), *opt = layer_root(env), *run = runtime_root(env);
+    const struct interpreter *in = env->interpreter;
+    const char *slash = in ? strrchr(in->path, '/') : NULL;
+
+    put(v, "LANG", STR("en_US.UTF-8"));
+    put(v, "TZ", STR(":UTC"));
+    if (slash && strncmp(in->path, "/usr/bin/", 9) != 0)
+        putf(v, "PATH", "%.*s:/usr/local/bin:/usr/bin:/bin:%s/bin", (int)(slash - in->path),
+             in->path, opt);
+    else
+        putf(v, "PATH", "/usr/local/bin:/usr/bin:/bin:%s/bin", opt);
+    if (in && in->kind == INTERPRETER_NODE)
+        putf(v, "NODE_PATH",
+             "%s/nodejs/node%u/node_modules:%s/nodejs/node_modules:"
+             "%s/node_modules:%s:%s",
+             opt, in->major, opt, run, run, task);
+}
+
+static struct str level_name(enum function_log_level level)
+{
+    static const struct str names[] = {
+        STR_INIT("TRACE"), STR_INIT("DEBUG"), STR_INIT("INFO"),
+        STR_INIT("WARN"),  STR_INIT("ERROR"), STR_INIT("FATAL"),
+    };
+
+    return names[level];
+}
+
+static int put_identity(struct variables *v, struct environment *env, struct err *err)
+{
+    const struct function_config *f = env->function;
+    struct runtime_credentials *c = env->credentials;
+    int r;
+
+    put(v, "AWS_REGION", f->region);
+    put(v, "AWS_DEFAULT_REGION", f->region);
+    putf(v, "AWS_LAMBDA_FUNCTION_NAME", "%.*s", STR_ARG(f->name));
+    putf(v, "AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "%u", f->memory_mb);
+    put(v, "AWS_LAMBDA_FUNCTION_VERSION", f->version);
+    put(v, "AWS_LAMBDA_INITIALIZATION_TYPE",
+        env->provisioned ? STR("provisioned-concurrency") : STR("on-demand"));
+    put(v, "AWS_LAMBDA_LOG_GROUP_NAME", f->log_group);
+    put(v, "AWS_LAMBDA_LOG_STREAM_NAME", str_from(env->stream));
+    putf(v, "AWS_LAMBDA_RUNTIME_API", "127.0.0.1:%u",
+         env->sandbox.runtime_api_port ? env->sandbox.runtime_api_port : SANDBOX_RUNTIME_API_PORT);
+    put(v, "LAMBDA_TASK_ROOT", str_from(task_root(env)));
+    put(v, "LAMBDA_RUNTIME_DIR", str_from(runtime_root(env)));
+    put(v, "_HANDLER", f->handler);
+    if (env->interpreter)
+        putf(v, "AWS_EXECUTION_ENV", "AWS_Lambda_%.*s", STR_ARG(f->runtime));
+    if (f->log_json) {
+        put(v, "AWS_LAMBDA_LOG_FORMAT", STR("JSON"));
+        put(v, "AWS_LAMBDA_LOG_LEVEL", level_name(f->app_log_level));
+    }
+    if (!c && runtime.credentials.issue) {
+        c = calloc(1, sizeof(*c));
+        if (!c)
+            return err_set(err, -ENOMEM, "out of memory");
+        r = runtime.credentials.issue(runtime.credentials.ctx, f, str_from(env->name), c, err);
+        if (r < 0) {
+            free(c);
+            return r;
+        }
+        env->credentials = c;
+    }
+    if (c) {
+        putf(v, "AWS_ACCESS_KEY_ID", "%s", c->access_key);
+        putf(v, "AWS_SECRET_ACCESS_KEY", "%s", c->secret);
+        putf(v, "AWS_SESSION_TOKEN", "%s", c->token);
+    }
+    return 0;
+}
+
+static int collect(struct variables *v, struct environment *env, struct err *err)
+{
+    const struct function_config *f = env->function;
+    const char *task = task_root(env), *opt = layer_root(env), *run = runtime_root(env);
+
+    put_base(v, env);
+    putf(v, "LD_LIBRARY_PATH", "/lib64:/usr/lib64:%s:%s/lib:%s:%s/lib:%s/lib", run, run, task, task,
+         opt);
+    put(v, "AWS_XRAY_CONTEXT_MISSING", STR("LOG_ERROR"));
+    put(v, "AWS_XRAY_DAEMON_ADDRESS", STR("127.0.0.1:2000"));
+    put(v, "_AWS_XRAY_DAEMON_ADDRESS", STR("127.0.0.1"));
+    put(v, "_AWS_XRAY_DAEMON_PORT", STR("2000"));
+    if (runtime.endpoint_url)
+        put(v, "AWS_ENDPOINT_URL", str_from(runtime.endpoint_url));
+    else
+        putf(v, "AWS_ENDPOINT_URL", "http://127.0.0.1:%u",
+             env->sandbox.endpoint_port ? env->sandbox.endpoint_port : SANDBOX_ENDPOINT_PORT);
+    for (size_t i = 0; i < f->n_variables; i++) {
+        const char *name = arena_cstr(v->arena, f->variables[i].name);
+        if (!name)
+            return err_set(err, -ENOMEM, "out of memory");
+        put(v, name, f->variables[i].value.ptr ? f->variables[i].value : STR(""));
+    }
+    return put_identity(v, env, err);
+}
+
+static int to_program(const struct variables *v, struct sandbox_program *p, struct err *err)
+{
+    p->n_env = 0;
+    for (unsigned i = 0; i < v->n; i++) {
+        struct str one = arena_printf(v->arena, "%.*s=%.*s", STR_ARG(v->list[i].name),
+                                      STR_ARG(v->list[i].value));
+        if (!one.ptr)
+            return err_set(err, -ENOMEM, "out of memory");
+        p->env[p->n_env++] = one.ptr;
+    }
+    return 0;
+}
+
+static void add_arg(struct sandbox_program *p, struct arena *a, const char *text)
+{
+    char *copy = arena_cstr(a, str_from(text));
+
+    if (copy && p->n_argv < SANDBOX_MAX_ARGS)
+        p->argv[p->n_argv++] = copy;
+}
+
+static void add_argf(struct sandbox_program *p, struct arena *a, const char *dir, const char *name)
+{
+    struct str s = arena_printf(a, "%s/%s", dir, name);
+
+    if (s.ptr && p->n_argv < SANDBOX_MAX_ARGS)
+        p->argv[p->n_argv++] = s.ptr;
+}
+
+static void command_line(const struct environment *env, struct arena *a, struct sandbox_program *p)
+{
+    const struct function_config *f = env->function;
+    const struct interpreter *in = env->interpreter;
+
+    p->n_argv = 0;
+    if (!in) {
+        add_argf(p, a, f->bootstrap_in_layer ? layer_root(env) : task_root(env), "bootstrap");
+        return;
+    }
+    for (size_t i = 0; f && i < f->n_variables; i++)
+        if (str_eq(f->variables[i].name, STR("AWS_LAMBDA_EXEC_WRAPPER")) &&
+            f->variables[i].value.len > 0)
+            add_arg(p, a, arena_cstr(a, f->variables[i].value));
+    add_arg(p, a, in->path);
+    if (in->kind == INTERPRETER_PYTHON) {
+        static const char *const flags[] = {"-S", "-E", "-s", "-B", "-X", "utf8"};
+        for (size_t i = 0; i < sizeof(flags) / sizeof(flags[0]); i++)
+            add_arg(p, a, flags[i]);
+        add_argf(p, a, runtime_root(env), RUNTIME_PYTHON_BOOTSTRAP);
+    } else {
+        add_arg(p, a, "--max-http-header-size=81920");
+        add_argf(p, a, runtime_root(env), RUNTIME_NODE_BOOTSTRAP);
+    }
+    if (env->generic)
+        add_arg(p, a, "--spare");
+}
+
+static int fill_binding(const struct environment *env, struct arena *a, struct sandbox_binding *b,
+                        struct err *err)
+{
+    const struct function_config *f = env->function;
+    struct str prefix = {runtime.code_prefix, runtime.code_prefix_len};
+
+    *b = (struct sandbox_binding){.memory_mb = f->memory_mb, .tmp_mb = f->tmp_mb};
+    b->hot = !str_starts(f->code_dir, prefix);
+    b->code_dir =
+        arena_cstr(a, b->hot ? f->code_dir : str_slice(f->code_dir, prefix.len, f->code_dir.len));
+    for (unsigned i = 0; i < f->n_layers; i++) {
+        if (!str_starts(f->layer_dirs[i], prefix))
+            return err_set(err, -EINVAL, "a layer lies outside of the data directory");
+        b->layer_dirs[b->n_layers++] =
+            arena_cstr(a, str_slice(f->layer_dirs[i], prefix.len, f->layer_dirs[i].len));
+    }
+    if (f->network)
+        b->outbound[b->n_outbound++] = "0.0.0.0/0:*";
+    return 0;
+}
+
+static int fill_program(struct environment *env, struct arena *a, struct sandbox_program *p,
+                        struct err *err)
+{
+    struct variables *v = arena_new(a, struct variables);
+    int r;
+
+    if (!v)
+        return err_set(err, -ENOMEM, "out of memory");
+    v->arena = a;
+    *p = (struct sandbox_program){0};
+    if (env->function) {
+        r = collect(v, env, err);
+        if (r < 0)
+            return r;
+        p->cwd = env->sandbox.task_root[0] ? env->sandbox.task_root : NULL;
+    } else {
+        put_base(v, env);
+        p->cwd = "/";
+    }
+    command_line(env, a, p);
+    return to_program(v, p, err);
+}
+
+int environment_spec_start(struct environment *env, struct arena *a, struct sandbox_spec *spec,
+                           struct err *err)
+{
+    int r;
+
+    sandbox_spec_init(spec);
+    spec->id = env->id;
+    spec->want_control = env->interpreter != NULL;
+    if (!env->function) { // a spare
+        return env->interpreter ? fill_program(env, a, &spec->program, err) : 0;
+    }
+    spec->ptrace_allowed = env->function->debug;
+    r = fill_binding(env, a, &spec->binding, err);
+    if (r < 0 || env->function->bootstrap_missing)
+        return r;
+    return fill_program(env, a, &spec->program, err);
+}
+
+int environment_spec_bind(struct environment *env, struct arena *a, struct sandbox_binding *b,
+                          struct sandbox_program *program, struct err *err)
+{
+    int r = fill_binding(env, a, b, err);
+
+    *program = (struct sandbox_program){0};
+    if (r == 0 && (!env->generic || !env->interpreter) && !env->function->bootstrap_missing)
+        r = fill_program(env, a, program, err);
+    return r;
+}
+
+int environment_init_frame(struct environment *env, struct buf *out, struct err *err)
+{
+    struct frame_header head = {.type = FRAME_INIT};
+    struct json_writer w = json_writer(out);
+    struct variables *v;
+    struct arena arena;
+    int r;
+
+    arena_init(&arena, 1 << 20);
+    v = arena_new(&arena, struct variables);
+    if (!v) {
+        arena_finish(&arena);
+        return err_set(err, -ENOMEM, "out of memory");
+    }
+    v->arena = &arena;
+    r = collect(v, env, err);
+    buf_add(out, (struct str){(const char *)&head, sizeof(head)});
+    jw_object_begin(&w);
+    jw_member_str(&w, "handler", env->function->handler);
+    jw_member_str(&w, "task_root", str_from(task_root(env)));
+    jw_member_str(&w, "layer_root", str_from(layer_root(env)));
+    jw_member_str(&w, "runtime_root", str_from(runtime_root(env)));
+    jw_key(&w, STR("env"));
+    jw_object_begin(&w);
+    for (unsigned i = 0; i < v->n; i++) {
+        jw_key(&w, v->list[i].name);
+        jw_str(&w, v->list[i].value);
+    }
+    jw_object_end(&w);
+    jw_object_end(&w);
+    arena_finish(&arena);
+    if (r < 0)
+        return r;
+    if (out->failed)
+        return err_set(err, -ENOMEM, "the INIT frame is too long");
+    head.length = (uint32_t)(out->len - sizeof(head));
+    memcpy(out->ptr, &head, sizeof(head));
+    return 0;
+}
+
+// ---- which interpreter -------------------------------------------------------------------------
+
+unsigned runtime_kind(const struct function_config *f)
+{
+    struct interpreter_wish wish = interpreter_wish(f->runtime);
+    const struct interpreter *in;
+    bool exact;
+
+    if (wish.custom)
+        return RUNTIME_CUSTOM_KIND;
+    in = interpreters_choose(&runtime.interpreters, &wish, &exact);
+    return in ? (unsigned)(in - runtime.interpreters.list) : RUNTIME_NO_KIND;
+}
+
+struct runtime_choice runtime_choose(struct str runtime_name)
+{
+    struct interpreter_wish wish = interpreter_wish(runtime_name);
+    struct runtime_choice c = {.known = wish.known, .available = wish.custom, .exact = wish.custom};
+    const struct interpreter *in;
+    bool exact;
+
+    in = interpreters_choose(&runtime.interpreters, &wish, &exact);
+    if (in) {
+        c.available = true;
+        c.exact = exact;
+        snprintf(c.interpreter, sizeof(c.interpreter), "%s", in->path);
+        snprintf(c.version, sizeof(c.version), "%s", in->version);
+    }
+    return c;
+}

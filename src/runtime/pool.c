@@ -1,0 +1,584 @@
+// pool.c - the environments of one function version and who waits for them.
+//
+// Invariants: an environment is in an idle list exactly while nobody uses it (env->linked); n_busy
+// counts those that were taken out; every waiting invocation is covered by an environment that is
+// starting, by a busy one with the deferred look behind it, or has been failed.
+
+#include "base/cleanup.h"
+#include "os/log.h"
+#include "runtime/runtime_impl.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+static const struct aws_error not_found = {"ResourceNotFoundException", NULL, 404, true};
+
+// ---- the table ---------------------------------------------------------------------------------
+
+static struct pool *pool_create(const char *key, struct function_config *f)
+{
+    struct pool *p = calloc(1, sizeof(*p));
+
+    if (!p)
+        return NULL;
+    p->key = strdup(key);
+    p->account = strndup(f->account.ptr, f->account.len);
+    p->region = strndup(f->region.ptr, f->region.len);
+    p->name = strndup(f->name.ptr, f->name.len);
+    p->version = strndup(f->version.ptr, f->version.len);
+    p->limit = limit_of(f->account, f->region, f->name);
+    if (!p->key || !p->account || !p->region || !p->name || !p->version || !p->limit) {
+        free(p->key);
+        free(p->account);
+        free(p->region);
+        free(p->name);
+        free(p->version);
+        free(p);
+        return NULL;
+    }
+    pthread_mutex_init(&p->lock, NULL);
+    for (unsigned i = 0; i < LOOPS_MAX; i++)
+        list_init(&p->idle[i]);
+    p->function = function_config_ref(f);
+    return p;
+}
+
+static void pool_key(char key[static 768], struct str account, struct str region, struct str name,
+                     struct str version)
+{
+    snprintf(key, 768, "%.*s/%.*s/%.*s/%.*s", STR_ARG(account), STR_ARG(region), STR_ARG(name),
+             STR_ARG(version));
+}
+
+struct pool *pool_of(struct function_config *f)
+{
+    struct pool *p = atomic_load_explicit(&f->pool, memory_order_acquire), *made;
+    char key[768];
+
+    if (p)
+        return p;
+    pool_key(key, f->account, f->region, f->name, f->version);
+    pthread_mutex_lock(&runtime.pools_lock);
+    p = map_get(&runtime.pools, str_from(key));
+    pthread_mutex_unlock(&runtime.pools_lock);
+    if (!p) {
+        made = pool_create(key, f); // takes pools_lock for its limit
+        if (!made)
+            return NULL;
+        pthread_mutex_lock(&runtime.pools_lock);
+        p = map_get(&runtime.pools, str_from(key));
+        if (!p && map_set(&runtime.pools, str_from(made->key), made, NULL) == 0)
+            p = made;
+        pthread_mutex_unlock(&runtime.pools_lock);
+        if (p != made) { // somebody was quicker, or there was no memory
+            function_config_unref(made->function);
+            pthread_mutex_destroy(&made->lock);
+            free(made->key);
+            free(made->account);
+            free(made->region);
+            free(made->name);
+            free(made->version);
+            free(made);
+        }
+    }
+    if (p)
+        atomic_store_explicit(&f->pool, p, memory_order_release);
+    return p;
+}
+
+void pools_each(void (*fn)(struct pool *p, void *ctx), void *ctx)
+{
+    _cleanup_free_ struct pool **all = NULL;
+    const struct map_entry *e;
+    size_t at = 0, n = 0;
+
+    pthread_mutex_lock(&runtime.pools_lock);
+    all = calloc(runtime.pools.n + 1, sizeof(struct pool *));
+    while (all && (e = map_next(&runtime.pools, &at)))
+        all[n++] = e->value;
+    pthread_mutex_unlock(&runtime.pools_lock);
+    for (size_t i = 0; i < n; i++)
+        fn(all[i], ctx);
+}
+
+// ---- under the lock ----------------------------------------------------------------------------
+
+static void idle_remove(struct pool *p, struct environment *env)
+{
+    list_remove(&env->link);
+    env->linked = false;
+    p->n_idle--;
+}
+
+static void idle_add(struct pool *p, struct environment *env)
+{
+    list_push(&p->idle[env->home->index], &env->link);
+    env->linked = true;
+    p->n_idle++;
+}
+
+static struct invocation *take_waiting(struct pool *p)
+{
+    struct invocation *inv = p->first;
+
+    if (!inv)
+        return NULL;
+    p->first = inv->next;
+    if (!p->first)
+        p->last = NULL;
+    inv->next = NULL;
+    p->n_waiting--;
+    inv->assigned_ns = (uint64_t)os_mono_ns();
+    return inv;
+}
+
+static void add_waiting(struct pool *p, struct invocation *inv, bool in_front)
+{
+    inv->next = in_front ? p->first : NULL;
+    if (in_front) {
+        p->first = inv;
+        if (!p->last)
+            p->last = inv;
+    } else {
+        if (p->last)
+            p->last->next = inv;
+        else
+            p->first = inv;
+        p->last = inv;
+    }
+    p->n_waiting++;
+}
+
+static bool is_current(const struct pool *p, const struct environment *env)
+{
+    return env->function->generation == p->function->generation && !p->forgotten &&
+           !atomic_load(&runtime.stopping);
+}
+
+static void retire_old(struct pool *p)
+{
+    for (unsigned i = 0; i < LOOPS_MAX; i++) {
+        list_each_safe(link, &p->idle[i])
+        {
+            struct environment *env = LIST_ENTRY(link, struct environment, link);
+            if (!is_current(p, env))
+                environment_retire(env);
+        }
+    }
+}
+
+static void adopt(struct pool *p, struct function_config *f)
+{
+    if (f->generation <= p->function->generation)
+        return;
+    function_config_unref(p->function);
+    p->function = function_config_ref(f);
+    p->forgotten = false;
+    p->start_us = 0;
+    retire_old(p);
+}
+
+// The last used on this loop, else on another; current ones only.
+static struct environment *find_idle(struct pool *p, unsigned here)
+{
+    for (unsigned n = 0; n < runtime.n_homes; n++) {
+        unsigned i = (here + n) % runtime.n_homes;
+        list_each(link, &p->idle[i])
+        {
+            struct environment *env = LIST_ENTRY(link, struct environment, link);
+            if (is_current(p, env))
+                return env;
+        }
+    }
+    return NULL;
+}
+
+// Whether one more environment should be started for those who wait. Waiting for a busy one is
+// better when, at the recent pace, it will be free well before a new one could be ready.
+static bool should_start(struct pool *p, bool waited_enough)
+{
+    double expect_us;
+
+    if (p->n_waiting <= p->n_starting)
+        return false;
+    if (atomic_load(&runtime.environments) >= runtime.config.max_environments)
+        return p->n_busy + p->n_starting == 0;
+    if (waited_enough || p->n_busy == 0 || p->handler_us <= 0 || p->start_us <= 0)
+        return true;
+    expect_us = p->handler_us * (p->n_waiting - p->n_starting) / p->n_busy;
+    return expect_us > p->start_us / 2;
+}
+
+// ---- deferred looks ----------------------------------------------------------------------------
+
+static void look_again(struct loop_timer *t);
+
+static void defer(struct home *h, struct pool *p)
+{
+    struct pool **more;
+
+    if (h->n_deferred == h->cap_deferred) {
+        more = realloc(h->deferred_pools, (h->cap_deferred * 2 + 8) * sizeof(struct pool *));
+        if (!more)
+            return;
+        h->deferred_pools = more;
+        h->cap_deferred = h->cap_deferred * 2 + 8;
+    }
+    h->deferred_pools[h->n_deferred++] = p;
+    if (!loop_timer_active(&h->deferred))
+        loop_timer_start(h->loop, &h->deferred, 2, look_again);
+}
+
+// Starts what the pool needs; called without its lock.
+static void start_needed(struct home *h, struct pool *p, bool waited_enough)
+{
+    for (;;) {
+        _cleanup_(function_config_unrefp) struct function_config *f = NULL;
+        bool start, wait = false;
+
+        pthread_mutex_lock(&p->lock);
+        start = should_start(p, waited_enough);
+        if (start) {
+            p->n_starting++;
+            f = function_config_ref(p->function);
+        } else if (p->n_waiting > p->n_starting && !p->deferred[h->index]) {
+            wait = p->deferred[h->index] = true;
+        }
+        pthread_mutex_unlock(&p->lock);
+        if (wait)
+            defer(h, p);
+        if (!start)
+            return;
+        struct environment *spare = f->own_start ? NULL : spare_take(h, runtime_kind(f));
+        if (spare)
+            environment_bind(spare, p, f);
+        else
+            environment_start(h, p, f, runtime_kind(f), NULL, false);
+    }
+}
+
+static void look_again(struct loop_timer *t)
+{
+    struct home *h = (struct home *)(void *)((char *)t - offsetof(struct home, deferred));
+    unsigned n = h->n_deferred;
+    _cleanup_free_ struct pool **pools = h->deferred_pools;
+
+    h->deferred_pools = NULL;
+    h->n_deferred = h->cap_deferred = 0;
+    for (unsigned i = 0; i < n; i++) {
+        pthread_mutex_lock(&pools[i]->lock);
+        pools[i]->deferred[h->index] = false;
+        pthread_mutex_unlock(&pools[i]->lock);
+        start_needed(h, pools[i], true);
+    }
+}
+
+// ---- who gets what -----------------------------------------------------------------------------
+
+static void submit(struct home *h, struct pool *p, struct invocation *inv, bool in_front)
+{
+    struct environment *env;
+    struct err err = ERR_INIT;
+    bool forgotten;
+
+    pthread_mutex_lock(&p->lock);
+    adopt(p, inv->function);
+    forgotten = p->forgotten;
+    env = forgotten ? NULL : find_idle(p, h->index);
+    if (env) {
+        idle_remove(p, env);
+        p->n_busy++;
+        inv->assigned_ns = (uint64_t)os_mono_ns();
+    } else if (!forgotten) {
+        add_waiting(p, inv, in_front);
+    }
+    pthread_mutex_unlock(&p->lock);
+    if (forgotten) {
+        err_aws(&err, &not_found, "Function not found: %.*s", STR_ARG(inv->function->arn));
+        invocation_fail(inv, &err);
+    } else if (env) {
+        environment_assign(env, inv);
+    } else {
+        start_needed(h, p, false);
+    }
+}
+
+void pool_submit(struct home *h, struct pool *p, struct invocation *inv)
+{
+    submit(h, p, inv, false);
+}
+
+void pool_resubmit(struct home *h, struct pool *p, struct invocation *inv)
+{
+    pool_lost_busy(p);
+    submit(h, p, inv, true);
+}
+
+struct invocation *pool_ready(struct pool *p, struct environment *env)
+{
+    struct invocation *inv;
+    double took_us = (double)(os_mono_ns() - env->begun_ns) / 1000;
+
+    pthread_mutex_lock(&p->lock);
+    p->n_starting--;
+    p->provision_failures = 0;
+    if (!env->generic || env->bound_ns)
+        p->start_us = p->start_us > 0 ? p->start_us * 0.7 + took_us * 0.3 : took_us;
+    inv = is_current(p, env) ? take_waiting(p) : NULL;
+    if (inv)
+        p->n_busy++;
+    else
+        idle_add(p, env);
+    if (!inv && !is_current(p, env))
+        environment_retire(env);
+    pthread_mutex_unlock(&p->lock);
+    return inv;
+}
+
+struct invocation *pool_release(struct pool *p, struct environment *env, bool *end)
+{
+    struct invocation *inv = NULL;
+
+    pthread_mutex_lock(&p->lock);
+    *end = !is_current(p, env);
+    if (!*end)
+        inv = take_waiting(p);
+    if (!inv)
+        p->n_busy--;
+    if (!inv && !*end)
+        idle_add(p, env);
+    pthread_mutex_unlock(&p->lock);
+    if (*end)
+        start_needed(env->home, p, false);
+    return inv;
+}
+
+struct invocation *pool_init_failed(struct pool *p, struct environment *env)
+{
+    struct invocation *inv;
+
+    pthread_mutex_lock(&p->lock);
+    p->n_starting--;
+    p->init_failures++;
+    if (env->provisioned) {
+        p->provision_failures++;
+        snprintf(p->provision_error, sizeof(p->provision_error), "%s", env->init_error_type);
+    }
+    inv = take_waiting(p);
+    if (inv)
+        p->n_busy++;
+    pthread_mutex_unlock(&p->lock);
+    return inv;
+}
+
+void pool_start_failed(struct pool *p, const struct err *err)
+{
+    struct invocation *fail = NULL;
+
+    pthread_mutex_lock(&p->lock);
+    p->n_starting--;
+    if (p->n_waiting > p->n_starting)
+        fail = take_waiting(p);
+    pthread_mutex_unlock(&p->lock);
+    if (fail)
+        invocation_fail(fail, err);
+}
+
+void pool_lost_busy(struct pool *p)
+{
+    struct home *h = home_here();
+
+    pthread_mutex_lock(&p->lock);
+    p->n_busy--;
+    pthread_mutex_unlock(&p->lock);
+    if (h && !atomic_load(&runtime.stopping)) {
+        start_needed(h, p, false);
+        pool_provision_more(p);
+    }
+}
+
+bool pool_take_idle(struct pool *p, struct environment *env)
+{
+    bool taken;
+
+    pthread_mutex_lock(&p->lock);
+    taken = env->linked;
+    if (taken)
+        idle_remove(p, env);
+    pthread_mutex_unlock(&p->lock);
+    return taken;
+}
+
+bool pool_may_end(struct pool *p, struct environment *env)
+{
+    bool may;
+
+    pthread_mutex_lock(&p->lock);
+    may = !is_current(p, env) || p->n_idle + p->n_busy > p->provisioned;
+    pthread_mutex_unlock(&p->lock);
+    return may;
+}
+
+void pool_set_frozen(struct pool *p, bool frozen)
+{
+    pthread_mutex_lock(&p->lock);
+    if (frozen)
+        p->n_frozen++;
+    else if (p->n_frozen > 0)
+        p->n_frozen--;
+    pthread_mutex_unlock(&p->lock);
+}
+
+void pool_fail_waiting(struct pool *p, const struct err *err)
+{
+    struct invocation *inv;
+
+    do {
+        pthread_mutex_lock(&p->lock);
+        inv = take_waiting(p);
+        pthread_mutex_unlock(&p->lock);
+        if (inv)
+            invocation_fail(inv, err);
+    } while (inv);
+}
+
+void pool_retire(struct pool *p)
+{
+    pthread_mutex_lock(&p->lock);
+    retire_old(p);
+    pthread_mutex_unlock(&p->lock);
+}
+
+// ---- provisioned concurrency -------------------------------------------------------------------
+
+struct provision_start {
+    struct loop_task task;
+    struct home *home;
+    struct pool *pool;
+    struct function_config *function;
+};
+
+static void start_provisioned(struct loop_task *t)
+{
+    struct provision_start *s = (struct provision_start *)(void *)t;
+
+    environment_start(s->home, s->pool, s->function, runtime_kind(s->function), NULL, true);
+    function_config_unref(s->function);
+    free(s);
+}
+
+void pool_provision_more(struct pool *p)
+{
+    for (;;) {
+        struct provision_start *s;
+        bool need;
+
+        pthread_mutex_lock(&p->lock);
+        need = p->n_idle + p->n_busy + p->n_starting < p->provisioned && !p->forgotten &&
+               p->provision_failures < 3 && runtime_kind(p->function) != RUNTIME_NO_KIND &&
+               !atomic_load(&runtime.stopping);
+        s = need ? calloc(1, sizeof(*s)) : NULL;
+        if (s) {
+            p->n_starting++;
+            s->task.run = start_provisioned;
+            s->pool = p;
+            s->function = function_config_ref(p->function);
+        }
+        pthread_mutex_unlock(&p->lock);
+        if (!s)
+            return;
+        s->home = runtime.homes[atomic_fetch_add(&runtime.next_home, 1) % runtime.n_homes];
+        loop_post(s->home->loop, &s->task);
+    }
+}
+
+int runtime_provision(struct function_config *f, unsigned n, struct err *err)
+{
+    struct pool *p = pool_of(f);
+
+    if (!p)
+        return err_set(err, -ENOMEM, "out of memory");
+    pthread_mutex_lock(&p->lock);
+    adopt(p, f);
+    p->provisioned = n;
+    p->provision_failures = 0;
+    p->provision_error[0] = '\0';
+    pthread_mutex_unlock(&p->lock);
+    pool_provision_more(p);
+    return 0;
+}
+
+struct runtime_provisioned runtime_provisioned_get(const struct function_config *f)
+{
+    struct runtime_provisioned out = {0};
+    struct pool *p;
+    char key[768];
+
+    pool_key(key, f->account, f->region, f->name, f->version);
+    pthread_mutex_lock(&runtime.pools_lock);
+    p = map_get(&runtime.pools, str_from(key));
+    pthread_mutex_unlock(&runtime.pools_lock);
+    if (!p)
+        return out;
+    pthread_mutex_lock(&p->lock);
+    unsigned there = p->n_idle + p->n_busy;
+    out.requested = p->provisioned;
+    out.allocated = there < p->provisioned ? there : p->provisioned;
+    out.available = p->n_idle < p->provisioned ? p->n_idle : p->provisioned;
+    if (p->provisioned == 0)
+        out.status = RUNTIME_PROVISION_NONE;
+    else if (there >= p->provisioned)
+        out.status = RUNTIME_PROVISION_READY;
+    else if (p->provision_failures >= 3)
+        out.status = RUNTIME_PROVISION_FAILED;
+    else
+        out.status = RUNTIME_PROVISION_IN_PROGRESS;
+    snprintf(out.reason, sizeof(out.reason), "%s", p->provision_error);
+    pthread_mutex_unlock(&p->lock);
+    return out;
+}
+
+// ---- what the service says ---------------------------------------------------------------------
+
+struct forget {
+    struct str account, region, name, version;
+};
+
+static void forget_one(struct pool *p, void *ctx)
+{
+    const struct forget *f = ctx;
+    struct err err = ERR_INIT;
+
+    if (!str_eq(str_from(p->account), f->account) || !str_eq(str_from(p->region), f->region) ||
+        !str_eq(str_from(p->name), f->name) ||
+        (!str_is_null(f->version) && !str_eq(str_from(p->version), f->version)))
+        return;
+    pthread_mutex_lock(&p->lock);
+    p->forgotten = true;
+    p->provisioned = 0;
+    retire_old(p);
+    pthread_mutex_unlock(&p->lock);
+    err_aws(&err, &not_found, "Function not found: %s", p->name);
+    pool_fail_waiting(p, &err);
+}
+
+void runtime_forget(struct str account, struct str region, struct str name, struct str version)
+{
+    struct forget f = {account, region, name, version};
+
+    pools_each(forget_one, &f);
+}
+
+void runtime_update(struct function_config *f)
+{
+    struct pool *p = pool_of(f);
+
+    if (!p)
+        return;
+    pthread_mutex_lock(&p->lock);
+    adopt(p, f);
+    pthread_mutex_unlock(&p->lock);
+    pool_provision_more(p);
+    if (!f->own_start)
+        spare_want(runtime.homes[0], runtime_kind(f));
+}

@@ -1,0 +1,325 @@
+// runtime_impl.h - what the files of this room share. See environment.c for the state machine.
+//
+// Threads: a `home` is one loop's part of the runtime; it and its environments are touched on that
+// loop only, but for what says otherwise. A `pool` is shared behind its mutex. Lock order: a pool's
+// mutex, then nothing (the concurrency counters are atomics, the table of pools has its own mutex
+// that is never held together with a pool's).
+#ifndef LAMBKIN_RUNTIME_RUNTIME_IMPL_H
+#define LAMBKIN_RUNTIME_RUNTIME_IMPL_H
+
+#include "base/list.h"
+#include "base/map.h"
+#include "os/loop.h"
+#include "os/time.h"
+#include "runtime/framed.h"
+#include "runtime/runtime.h"
+#include "sandbox/client.h"
+#include "sandbox/interpreters.h"
+
+#include <pthread.h>
+
+struct http_listener;
+struct environment;
+struct home;
+struct pool;
+
+#define RUNTIME_SCRATCH_BYTES (64 * 1024)
+#define RUNTIME_SPARE_KINDS (INTERPRETERS_MAX + 1) // interpreters in their order, then custom
+#define RUNTIME_CUSTOM_KIND INTERPRETERS_MAX
+#define RUNTIME_NO_KIND UINT32_MAX
+
+// ---- the whole ---------------------------------------------------------------------------------
+
+struct runtime {
+    struct runtime_config config; // defaults filled in
+    char *data_dir, *endpoint_url;
+    char code_prefix[SANDBOX_MAX_PATH]; // "<data_dir>/code/"
+    char spool_dir[SANDBOX_MAX_PATH];   // "<data_dir>/run"
+    size_t code_prefix_len;
+    struct interpreters interpreters;
+    struct home *homes[LOOPS_MAX];
+    unsigned n_homes;
+    struct runtime_credentials_provider credentials;
+    void (*platform)(void *ctx, struct http_request *req);
+    void *platform_ctx;
+    _Atomic bool draining, stopping, keeper_up;
+    atomic_uint invocations, environments, spares;
+    atomic_uint next_home;
+    pthread_mutex_t pools_lock; // the table below and `limits`
+    struct map pools;           // key → struct pool, immortal until the process ends
+    struct map limits;          // key → struct limit
+};
+extern struct runtime runtime;
+
+// ---- one loop's part ---------------------------------------------------------------------------
+
+// Log lines of one environment that are not handed to the sink yet.
+struct line_batch {
+    struct environment *env; // NULL: empty
+    struct buf text;
+    struct {
+        int64_t time_ms;
+        size_t at, len;
+    } * lines;
+    struct log_sink_line *out;
+    size_t n, cap;
+    struct loop_task flush;
+    bool flush_posted;
+};
+
+struct home {
+    struct loop *loop;
+    unsigned index;
+    struct keeper_client *keeper;
+    bool keeper_up;
+    struct environment **slots; // by the low 16 bits of an environment's id
+    unsigned n_slots, free_hint;
+    uint64_t next_id;
+    unsigned n_environments, n_starting;
+    struct line_batch lines;
+    struct list spares[RUNTIME_SPARE_KINDS];
+    unsigned n_spares[RUNTIME_SPARE_KINDS];
+    _Atomic bool spares_wanted[RUNTIME_SPARE_KINDS];
+    unsigned spares_starting;
+    struct loop_task refill_task;
+    _Atomic bool refill_posted;
+    unsigned spare_failures;
+    struct loop_timer refill;
+    struct loop_timer deferred; // looks again at pools whose callers chose to wait
+    struct pool **deferred_pools;
+    unsigned n_deferred, cap_deferred;
+    char scratch[RUNTIME_SCRATCH_BYTES];        // control.c's
+    char output_scratch[RUNTIME_SCRATCH_BYTES]; // output.c's, used while control.c's holds a frame
+};
+// The home of the calling thread's loop, or NULL off the loops.
+struct home *home_here(void);
+struct environment *home_find(struct home *h, uint64_t id);
+
+// ---- concurrency -------------------------------------------------------------------------------
+
+// Of an account and region, or of a function (all versions). Counters are atomics; immortal.
+struct limit {
+    char *key;
+    struct limit *account; // NULL in an account's own
+    atomic_int reserved;   // function: -1 none; account: the sum of all reservations
+    atomic_int in_flight;  // function: all; account: those of functions without a reservation
+};
+struct limit *limit_of(struct str account, struct str region, struct str name);
+// 0 and *held says what to give back; -EBUSY with err the throttle.
+enum limit_hold { LIMIT_NONE, LIMIT_FUNCTION, LIMIT_BOTH };
+int limit_take(struct limit *l, enum limit_hold *held, struct err *err);
+void limit_give(struct limit *l, enum limit_hold held);
+
+// ---- pools -------------------------------------------------------------------------------------
+
+struct pool {
+    char *key, *account, *region, *name, *version;
+    struct limit *limit;
+    pthread_mutex_t lock;             // everything below
+    struct function_config *function; // the newest snapshot
+    bool forgotten;
+    struct list idle[LOOPS_MAX]; // environments, last used first
+    unsigned n_idle, n_busy, n_starting, n_frozen;
+    struct invocation *first, *last; // waiting
+    unsigned n_waiting;
+    bool deferred[LOOPS_MAX];
+    double handler_us, start_us; // moving averages; 0: not known
+    unsigned provisioned;
+    unsigned provision_failures;
+    char provision_error[256];
+    uint64_t invocations, errors, throttles, timeouts, init_failures;
+    uint64_t starts[INVOCATION_COLD + 1];
+    unsigned memory_peak_mb;
+    struct runtime_histogram total, queue, environment, init, handler;
+};
+
+struct pool *pool_of(struct function_config *f); // NULL: out of memory
+// Finds or starts an environment for it. On h's loop.
+void pool_submit(struct home *h, struct pool *p, struct invocation *inv);
+// A started environment is ready: the invocation it takes, or NULL when it went idle.
+struct invocation *pool_ready(struct pool *p, struct environment *env);
+// An environment finished an invocation: the next, or NULL when it went idle; *end: it is of an old
+// generation or not needed, and is out of the pool.
+struct invocation *pool_release(struct pool *p, struct environment *env, bool *end);
+// INIT failed and its environment goes: an invocation that waits, for another try, or NULL. The
+// environment to come then counts as busy.
+struct invocation *pool_init_failed(struct pool *p, struct environment *env);
+// No environment could be started: waiting invocations that nobody else will serve fail with err.
+void pool_start_failed(struct pool *p, const struct err *err);
+// A busy environment has gone (crash, timeout, shutdown).
+void pool_lost_busy(struct pool *p);
+// Takes an idle environment out; false when somebody was quicker (it is being given work).
+bool pool_take_idle(struct pool *p, struct environment *env);
+// Whether an idle environment may end now: not while it is provisioned.
+bool pool_may_end(struct pool *p, struct environment *env);
+void pool_set_frozen(struct pool *p, bool frozen);
+// Puts back an invocation whose environment vanished before it got there.
+void pool_resubmit(struct home *h, struct pool *p, struct invocation *inv);
+// Starts what provisioned concurrency lacks.
+void pool_provision_more(struct pool *p);
+void pool_fail_waiting(struct pool *p, const struct err *err);
+void pool_retire(struct pool *p); // ends idle environments of older generations
+void pool_count(struct pool *p, const struct invocation *inv);
+void pools_each(void (*fn)(struct pool *p, void *ctx), void *ctx);
+
+// ---- environments ------------------------------------------------------------------------------
+
+enum environment_state {
+    ENV_STARTING, // the keeper makes the sandbox
+    ENV_SPARE,    // ready for any function of its kind
+    ENV_BINDING,  // the keeper gives it the function's code
+    ENV_INIT,
+    ENV_IDLE,
+    ENV_BUSY,
+    ENV_FROZEN,   // idle, and not running
+    ENV_SHUTDOWN, // told to end; freed when the keeper says it is gone
+};
+
+struct environment {
+    uint64_t id; // also the sandbox's
+    struct home *home;
+    enum environment_state state;
+    unsigned kind;                         // of spare it is or could have been
+    const struct interpreter *interpreter; // NULL: custom
+    struct pool *pool;                     // NULL: a spare
+    struct function_config *function;
+    struct list link; // pool's idle list (under its lock) or home's spares
+    struct sandbox_started sandbox;
+    bool started; // the keeper has given the sandbox
+    bool generic; // began as a spare
+    bool retry;   // INIT's second try, for inv
+    bool provisioned;
+    bool linked;    // in the pool's idle list (under its lock)
+    bool streaming; // the answer is a stream
+    bool answered;  // inv has been answered; the runtime has not asked for the next one
+    bool dead;      // gone while an invocation is on its way to it
+    bool incoming;  // an invocation is on its way to it (assign)
+    struct runtime_credentials *credentials; // issued; released with the environment
+    bool frozen;
+    bool oom;
+    char name[33]; // 32 hex digits: of the log stream, for credentials
+    char stream[96];
+
+    struct loop_watch *control_watch, *output_watch;
+    struct frame_header in_head; // the frame that is being read
+    unsigned in_head_have;
+    char *in_body;
+    size_t in_have;
+    bool in_skip;   // body is thrown away
+    bool in_paused; // a streaming caller is full
+    struct buf out; // what the socket did not take
+    struct buf partial_line;
+
+    struct http_listener *api, *endpoint;
+    struct http_request *next_req; // the runtime waits for an invocation
+    struct http_request *stream_req;
+
+    struct invocation *inv;
+    struct invocation *assigned; // on its way, see incoming
+    struct loop_task assign;
+    struct loop_task retire; // posted by pools; pending while retire_posted
+    _Atomic bool retire_posted;
+    uint64_t sequence;
+    uint64_t streamed_bytes;
+    struct buf tail;
+    struct loop_timer timer;
+    int64_t begun_ns, sandbox_ns, bound_ns, ready_ns;
+    unsigned environment_us, code_us, init_us;
+    bool init_told; // its Init Duration was in a REPORT
+    struct buf init_error;
+    char init_error_type[96];
+    uint64_t peak_bytes;
+    int64_t peak_looked_ns;
+    unsigned served;
+};
+
+// Starts a sandbox: for the pool's function (f; inv for the second try of an INIT), or a spare
+// (pool NULL). On h's loop. Never fails synchronously: failures reach the pool later.
+void environment_start(struct home *h, struct pool *p, struct function_config *f, unsigned kind,
+                       struct invocation *retry, bool provisioned);
+// A spare becomes the function's.
+void environment_bind(struct environment *env, struct pool *p, struct function_config *f);
+void environment_invoke(struct environment *env, struct invocation *inv);
+// Posted from another loop or called on this one: give it inv.
+void environment_assign(struct environment *env, struct invocation *inv);
+void environment_end(struct environment *env); // idle or spare; out of its list already
+void environment_kill(struct environment *env);
+// Asks it to end if it is idle; from any thread, under the pool's lock.
+void environment_retire(struct environment *env);
+
+// What the runtime says, by either protocol.
+void environment_initialised(struct environment *env);
+void environment_init_failed(struct environment *env, struct str type, struct str body);
+void environment_answered(struct environment *env);                // inv's output is filled in
+void environment_next(struct environment *env);                    // ready for another one
+void environment_broken(struct environment *env, const char *why); // protocol violation
+// keeper's events.
+void environment_exited(void *ctx, const struct sandbox_exit *e);
+void environment_keeper_lost(void *ctx);
+
+// environment_spec.c
+int environment_spec_start(struct environment *env, struct arena *a, struct sandbox_spec *spec,
+                           struct err *err);
+int environment_spec_bind(struct environment *env, struct arena *a, struct sandbox_binding *b,
+                          struct sandbox_program *program, struct err *err);
+int environment_init_frame(struct environment *env, struct buf *out, struct err *err);
+unsigned runtime_kind(const struct function_config *f); // RUNTIME_NO_KIND: cannot run here
+struct runtime_choice runtime_choice_of(struct str name, const struct interpreter **interpreter);
+void function_run_as(const struct environment *env, char version[static 64]);
+
+// control.c: the framed socket
+int control_open(struct environment *env, struct err *err);
+void control_close(struct environment *env);
+void control_send(struct environment *env, struct str bytes);
+void control_send_invoke(struct environment *env, struct invocation *inv, int64_t deadline_ms);
+void control_resume(struct environment *env);
+
+// runtime_api.c: HTTP
+int runtime_api_open(struct environment *env, struct err *err);
+void runtime_api_close(struct environment *env);
+void runtime_api_send_invoke(struct environment *env, struct invocation *inv, int64_t deadline_ms);
+void runtime_api_resume(struct environment *env);
+
+// stream.c: a streamed answer on its way to inv->loop
+void stream_begin(struct environment *env, struct str content_type);
+// False: pause until control_resume / runtime_api_resume.
+bool stream_write(struct environment *env, struct str bytes);
+void stream_failed(struct environment *env, struct str type, struct str body);
+
+// output.c: stdout and stderr, and the batch
+int output_open(struct environment *env, struct err *err);
+void output_close(struct environment *env);
+void output_drain(struct environment *env);    // reads what is there now
+void output_end_line(struct environment *env); // a line without its newline is one, too
+void output_add(struct environment *env, int64_t time_ms, struct str line);
+void output_addf(struct environment *env, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+void output_flush(struct home *h);
+void output_forget(struct environment *env);
+
+// report.c: what the platform writes into the log
+void report_init_start(struct environment *env);
+void report_init_done(struct environment *env, const char *status, const char *error_type);
+void report_start(struct environment *env, const struct invocation *inv);
+void report_end(struct environment *env, struct invocation *inv, const char *status);
+
+// invocation.c
+void invocation_fail(struct invocation *inv, const struct err *err); // no environment had it
+// The function's failure in AWS's shape: {"errorType", "errorMessage"}.
+void invocation_set_error(struct invocation *inv, const char *type, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+void invocation_complete(struct invocation *inv); // output is filled in; calls done on its loop
+
+// spares.c
+struct environment *spare_take(struct home *h, unsigned kind);
+void spare_want(struct home *h, unsigned kind); // any thread
+void spare_ready(struct environment *env);
+void spare_failed(struct environment *env);
+void spares_refill_soon(struct home *h);
+
+// metrics.c
+void histogram_add(struct runtime_histogram *h, uint64_t us);
+
+extern const struct aws_error runtime_too_many_requests, runtime_service_exception;
+
+#endif
