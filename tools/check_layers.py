@@ -12,6 +12,11 @@ ROOMS = ["base", "os", "store", "http", "wire", "sandbox", "runtime", "engine", 
 BASE_MAY_INCLUDE = re.compile(
     r"^(std\w+|string|strings|ctype|errno|limits|inttypes|math|float|time|assert|wchar|"
     r"openssl/\w+|pthread|arpa/inet|immintrin|x86intrin|endian|byteswap)\.h$")
+# A service shows others only services/<name>/<name>.h and what is listed here.
+SERVICE_SHOWS = {
+    "gateway": {"function_urls.h"},
+    "lambda": {"names.h"},
+}
 INCLUDE = re.compile(r'^\s*#\s*include\s+(["<])([^">]+)[">]')
 
 
@@ -47,6 +52,12 @@ def main():
                         continue  # generated at build time, or a library's
                     if ROOMS.index(parts[1]) > ROOMS.index(room):
                         wrong.append("%s: %s may not use %s" % (where, room, parts[1]))
+                    if parts[1] == "services" and len(parts) == 4:
+                        service, header = parts[2], parts[3]
+                        shown = SERVICE_SHOWS.get(service, set()) | {service + ".h"}
+                        if not (folder + "/").startswith("src/services/%s/" % service) \
+                                and header not in shown:
+                            wrong.append("%s: %s is the inside of services/%s" % (where, header, service))
                     if target.endswith("_impl.h") and os.path.dirname(full) != folder \
                             and not folder.startswith(os.path.dirname(full) + "/"):
                         wrong.append("%s: %s belongs to another folder" % (where, target))

@@ -12,6 +12,7 @@ import sys
 
 BANNED = re.compile(r"(?<![\w.>])(strcpy|strcat|sprintf|vsprintf|strtok|atoi|atol|system|gets)\s*\(")
 MAX_LINES = 800
+VAGUE = re.compile(r"(^|_)(utils?|helpers?|common|misc|manager|stuff)(_|\.)")
 COMMENT_OR_STRING = re.compile(r'//[^\n]*|/\*.*?\*/|"(?:\\.|[^"\\\n])*"', re.S)
 
 
@@ -58,6 +59,9 @@ def main():
         bare = COMMENT_OR_STRING.sub(lambda m: "\n" * m.group(0).count("\n"), text)
         for m in BANNED.finditer(bare):
             wrong.append("%s:%d: %s is banned" % (path, bare.count("\n", 0, m.start()) + 1, m.group(1)))
+    for path in tracked("*.c", "*.h", "*.py", "*.sh"):
+        if VAGUE.search(os.path.basename(path)):
+            wrong.append("%s: a file is called after what it holds" % path)
     formatter = clang_format()
     if not formatter:
         print("SKIPPED format: clang-format 14 is not here")
