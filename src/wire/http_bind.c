@@ -67,11 +67,23 @@ static bool query_literals_match(struct str literals, struct str query, int *sco
     return true;
 }
 
+// The template's text before its first label, but for the last slash: what a path must begin with.
+static bool begins_alike(const char *uri, struct str path)
+{
+    size_t n = strcspn(uri, "{?");
+
+    while (n && uri[n - 1] == '/')
+        n--;
+    return path.len >= n && memcmp(path.ptr, uri, n) == 0;
+}
+
 int uri_match(const char *uri, struct str path, struct str query)
 {
     struct str template = str_from(uri), literals, want, got;
     int score = 0;
 
+    if (path.len == 0 || !begins_alike(uri, path))
+        return -1;
     cut_query(&template, &literals);
     while (next_segment(&template, &want)) {
         bool greedy = false;
