@@ -29,8 +29,9 @@
 
 #define PAUSE_FIRST_MS 50
 #define PAUSE_MAX_MS 5000
-#define PAUSE_MAX_READY_MS 200   // of a child that had become ready
-#define QUIET_MS 2000            // after so long, an end is an event of its own
+#define PAUSE_MAX_READY_MS 200 // of a child that had become ready
+#define QUIET_MS 2000          // after so long, an end is an event of its own
+#define SAME_SIGNAL_MS 300
 #define KEEPER_END_MS 15000      // to kill all sandboxes and take down what it made
 #define SERVER_OVERTIME_MS 10000 // beyond the drain limit, for stores and descriptors
 
@@ -49,6 +50,7 @@ struct processes {
     const struct processes_config *config;
     struct child keeper, server;
     enum phase phase;
+    int64_t asked_ms;    // when the first signal to stop came
     int64_t deadline_ms; // of DRAINING and ENDING
     bool keeper_deaf, said_ready, gave_up, killed;
     struct err reason;
@@ -223,10 +225,14 @@ static void take_signals(struct processes *p, int signal_fd)
         if (info.ssi_signo == SIGCHLD)
             continue;
         if (p->phase == DRAINING || p->phase == ENDING) {
+            // Some send the same signal to us and to our group.
+            if (os_mono_ms() - p->asked_ms < SAME_SIGNAL_MS)
+                continue;
             log_warn("stopping at once");
             p->deadline_ms = os_mono_ms();
             continue;
         }
+        p->asked_ms = os_mono_ms();
         log_info("stopping: running invocations have %u ms to finish", p->config->drain_ms);
         begin_draining(p);
     }
