@@ -93,8 +93,8 @@ static const char *host_architecture(void)
     return "x86_64";
 }
 
-int config_architectures(struct call *c, const struct lambda_architectures_list *in,
-                         struct lambda_function_configuration *out, struct err *err)
+int fn_config_architectures(struct call *c, const struct lambda_architectures_list *in,
+                            struct lambda_function_configuration *out, struct err *err)
 {
     const char *host = host_architecture();
 
@@ -296,9 +296,9 @@ static int not_here(struct err *err, const char *what)
     return lambda_invalid(err, "%s is not available in this version of Lambkin.", what);
 }
 
-int config_create(struct lambda *l, struct call *c, const struct lambda_create_function_in *in,
-                  struct lambda_function_configuration *out, struct config_layers *layers,
-                  struct err *err)
+int fn_config_create(struct lambda *l, struct call *c, const struct lambda_create_function_in *in,
+                     struct lambda_function_configuration *out, struct config_layers *layers,
+                     struct err *err)
 {
     int r;
 
@@ -334,7 +334,7 @@ int config_create(struct lambda *l, struct call *c, const struct lambda_create_f
     set_dead_letter(in->dead_letter_config, out);
     r = set_runtime(c, in->runtime, out, err);
     if (r == 0)
-        r = config_architectures(c, &in->architectures, out, err);
+        r = fn_config_architectures(c, &in->architectures, out, err);
     if (r == 0 && in->environment)
         r = set_environment(c, in->environment, out, err);
     if (r == 0)
@@ -352,10 +352,10 @@ int config_create(struct lambda *l, struct call *c, const struct lambda_create_f
     return r;
 }
 
-int config_update(struct lambda *l, struct call *c,
-                  const struct lambda_update_function_configuration_in *in,
-                  struct lambda_function_configuration *out, struct config_layers *layers,
-                  struct err *err)
+int fn_config_update(struct lambda *l, struct call *c,
+                     const struct lambda_update_function_configuration_in *in,
+                     struct lambda_function_configuration *out, struct config_layers *layers,
+                     struct err *err)
 {
     int r = 0;
 

@@ -167,7 +167,7 @@ int lambda_create_function(struct call *c, const struct lambda_create_function_i
     if (r < 0)
         return r;
     config.function_name = name;
-    r = config_create(l, c, in, &config, &layers, err);
+    r = fn_config_create(l, c, in, &config, &layers, err);
     if (r < 0)
         return r;
     const struct code_source code = {in->code ? in->code->zip_file : STR_NULL,
@@ -360,7 +360,7 @@ int lambda_update_function_code(struct call *c, const struct lambda_update_funct
     struct lambda_function_configuration config = *v->config;
     layers_of(v, &layers);
     if (in->architectures.ptr) {
-        r = config_architectures(c, &in->architectures, &config, err);
+        r = fn_config_architectures(c, &in->architectures, &config, err);
         if (r < 0)
             return r;
     }
@@ -406,7 +406,7 @@ int lambda_update_function_configuration(struct call *c,
     fn_version_hold(c, v);
     layers_of(v, &layers);
     *out = *v->config;
-    r = config_update(l, c, in, out, &layers, err);
+    r = fn_config_update(l, c, in, out, &layers, err);
     if (r < 0)
         return r;
     if (package_unpacked_bytes(l->code_dir, v->sha256) + layer_bytes(l, &layers) >

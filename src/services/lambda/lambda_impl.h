@@ -228,17 +228,17 @@ struct config_layers {
     unsigned n;
     uint64_t unpacked_bytes;
 };
-int config_create(struct lambda *l, struct call *c, const struct lambda_create_function_in *in,
-                  struct lambda_function_configuration *out, struct config_layers *layers,
-                  struct err *err);
+int fn_config_create(struct lambda *l, struct call *c, const struct lambda_create_function_in *in,
+                     struct lambda_function_configuration *out, struct config_layers *layers,
+                     struct err *err);
 // `out` begins as a copy of what is.
-int config_update(struct lambda *l, struct call *c,
-                  const struct lambda_update_function_configuration_in *in,
-                  struct lambda_function_configuration *out, struct config_layers *layers,
-                  struct err *err);
+int fn_config_update(struct lambda *l, struct call *c,
+                     const struct lambda_update_function_configuration_in *in,
+                     struct lambda_function_configuration *out, struct config_layers *layers,
+                     struct err *err);
 // Only an architecture that this host has; sets config's list.
-int config_architectures(struct call *c, const struct lambda_architectures_list *in,
-                         struct lambda_function_configuration *out, struct err *err);
+int fn_config_architectures(struct call *c, const struct lambda_architectures_list *in,
+                            struct lambda_function_configuration *out, struct err *err);
 // Fetches the package that `code` names and stores it. Also for layers.
 struct code_source {
     struct str zip, s3_bucket, s3_key, s3_version, image_uri;

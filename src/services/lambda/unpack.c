@@ -192,7 +192,7 @@ static int unpack_entry(struct unpack *u, struct archive *a, struct archive_entr
 {
     const char *path = archive_entry_pathname_utf8(e);
     char leaf[256];
-    int parent_fd, r;
+    int parent_fd = -1, r;
 
     if (!path)
         path = archive_entry_pathname(e);
