@@ -111,22 +111,20 @@ static int overlay_text(struct arena *a, struct str text, const struct json_valu
                       : err_aws(err, &APIGATEWAYV2_BAD_REQUEST_EXCEPTION, "The request is too big");
 }
 
-static int input_json(struct call *c, unsigned in_shape, const void *in, struct str *out,
-                      struct err *err)
+static int input_json(struct call *c, const void *in, struct str *out, struct err *err)
 {
     struct buf b;
 
     buf_init(&b, MAX_RECORD_BYTES);
-    int r = wire_shape_to_json(&wire_apigatewayv2, in_shape, in, &b);
+    int r = wire_shape_to_json(&wire_apigatewayv2, c->op->in, in, &b);
     *out = r < 0 || b.failed ? STR_NULL : arena_str(c->arena, buf_str(&b));
     buf_finish(&b);
     return out->ptr ? 0 : err_set(err, -ENOMEM, "out of memory");
 }
 
-static int answer(struct call *c, const struct resource_kind *k, const struct json_value *record,
-                  void *out, struct err *err)
+static int answer(struct call *c, const struct json_value *record, void *out, struct err *err)
 {
-    return wire_shape_from_json(&wire_apigatewayv2, k->shape, record->raw, c->arena, out, err);
+    return wire_shape_from_json(&wire_apigatewayv2, c->op->out, record->raw, c->arena, out, err);
 }
 
 // ---- rows
@@ -232,7 +230,7 @@ static struct str named_id(const struct resource_kind *k, const struct json_valu
 }
 
 int resource_create(struct call *c, const struct resource_kind *k, struct str parent,
-                    unsigned in_shape, const void *in, struct str extra, void *out, struct err *err)
+                    const void *in, struct str extra, void *out, struct err *err)
 {
     _cleanup_(store_abortp) struct store_tx *tx = NULL;
     struct resource_change change = {.c = c, .parent = parent};
@@ -240,7 +238,7 @@ int resource_create(struct call *c, const struct resource_kind *k, struct str pa
     struct str said;
     int r;
 
-    r = input_json(c, in_shape, in, &said, err);
+    r = input_json(c, in, &said, err);
     if (r == 0)
         r = overlay_text(c->arena, k->defaults ? str_from(k->defaults) : STR("{}"), &record, err);
     if (r == 0)
@@ -274,7 +272,7 @@ int resource_create(struct call *c, const struct resource_kind *k, struct str pa
     if (r < 0)
         return r;
     changed(c, k, parent, change.id);
-    return answer(c, k, record, out, err);
+    return answer(c, record, out, err);
 }
 
 int resource_get(struct call *c, const struct resource_kind *k, struct str parent, struct str id,
@@ -291,7 +289,7 @@ int resource_get(struct call *c, const struct resource_kind *k, struct str paren
         r = resource_load(c, tx, k, parent, id, &record, err);
     if (r <= 0)
         return r < 0 ? r : not_found(k, id, err);
-    return answer(c, k, record, out, err);
+    return answer(c, record, out, err);
 }
 
 // Changes what is there by what make() says.
@@ -340,16 +338,16 @@ static int make_update(void *ctx, struct arena *a, const struct json_value **rec
 }
 
 int resource_update(struct call *c, const struct resource_kind *k, struct str parent, struct str id,
-                    unsigned in_shape, const void *in, struct str extra, void *out, struct err *err)
+                    const void *in, struct str extra, void *out, struct err *err)
 {
     struct update u = {.extra = extra};
     const struct json_value *record;
     int r;
 
-    r = input_json(c, in_shape, in, &u.said, err);
+    r = input_json(c, in, &u.said, err);
     if (r == 0)
         r = change_record(c, k, parent, id, make_update, &u, &record, err);
-    return r < 0 ? r : answer(c, k, record, out, err);
+    return r < 0 ? r : answer(c, record, out, err);
 }
 
 struct drop {
@@ -431,8 +429,7 @@ int resource_delete(struct call *c, const struct resource_kind *k, struct str pa
 }
 
 int resource_list(struct call *c, const struct resource_kind *k, struct str parent,
-                  struct str max_results, struct str next_token, unsigned list_shape, void *out,
-                  struct err *err)
+                  struct str max_results, struct str next_token, void *out, struct err *err)
 {
     _cleanup_(store_abortp) struct store_tx *tx = NULL;
     _cleanup_(store_resetp) struct store_stmt *st = NULL;
@@ -472,7 +469,7 @@ int resource_list(struct call *c, const struct resource_kind *k, struct str pare
     if (r >= 0) {
         struct str text = b.failed ? STR_NULL : arena_str(c->arena, buf_str(&b));
         r = text.ptr
-                ? wire_shape_from_json(&wire_apigatewayv2, list_shape, text, c->arena, out, err)
+                ? wire_shape_from_json(&wire_apigatewayv2, c->op->out, text, c->arena, out, err)
                 : err_set(err, -ENOMEM, "out of memory");
     }
     buf_finish(&b);

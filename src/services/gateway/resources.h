@@ -36,26 +36,23 @@ struct resource_kind {
     int (*check)(const struct resource_change *r, struct err *err);
 };
 
-// Each of these runs a transaction of its own. `in`/`in_shape` is the operation's input, `extra`
-// is a JSON object over it (made by the handler) or absent; members of the input that are absent
-// leave what was there. `out` is a structure of kind->shape, in the call's arena.
+// Each of these runs a transaction of its own. `in` and `out` are the operation's structures (their
+// shapes are c->op's); `extra` is a JSON object over what the client said, made by the handler, or
+// absent. Members that the input does not have leave what was there.
 int resource_create(struct call *c, const struct resource_kind *k, struct str parent,
-                    unsigned in_shape, const void *in, struct str extra, void *out,
-                    struct err *err);
+                    const void *in, struct str extra, void *out, struct err *err);
 int resource_get(struct call *c, const struct resource_kind *k, struct str parent, struct str id,
                  void *out, struct err *err);
 int resource_update(struct call *c, const struct resource_kind *k, struct str parent, struct str id,
-                    unsigned in_shape, const void *in, struct str extra, void *out,
-                    struct err *err);
+                    const void *in, struct str extra, void *out, struct err *err);
 // Takes a member of the record away ("corsConfiguration"), or an entry of a map below it.
 int resource_drop_member(struct call *c, const struct resource_kind *k, struct str parent,
                          struct str id, const char *member, struct str entry, struct err *err);
 int resource_delete(struct call *c, const struct resource_kind *k, struct str parent, struct str id,
                     struct err *err);
-// {"items": […], "nextToken"} of list_shape. max_results and next_token as the client sent them.
+// {"items": […], "nextToken"}. max_results and next_token as the client sent them.
 int resource_list(struct call *c, const struct resource_kind *k, struct str parent,
-                  struct str max_results, struct str next_token, unsigned list_shape, void *out,
-                  struct err *err);
+                  struct str max_results, struct str next_token, void *out, struct err *err);
 
 // In somebody else's transaction. 1 and *record, or 0 when there is none, or negative.
 int resource_load(struct call *c, struct store_tx *tx, const struct resource_kind *k,

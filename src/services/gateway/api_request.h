@@ -1,0 +1,72 @@
+// api_request.h - a request to an HTTP API on its way: found, authorised, integrated, answered.
+//
+//   http_api.c      take ─▶ stage and route ─▶ CORS, throttling ─▶ authorize ─▶ integrate ─▶ answer
+//   authorize.c     nothing, AWS_IAM, JWT (on a worker), a Lambda authorizer (an invocation)
+//   http_proxy.c    HTTP_PROXY;  lambda_proxy.c  AWS_PROXY
+//
+// It lives in the request's arena and holds a reference to its API's model until api_answered().
+// Everything happens on the request's loop but the checking of tokens.
+#ifndef LAMBKIN_SERVICES_GATEWAY_API_REQUEST_H
+#define LAMBKIN_SERVICES_GATEWAY_API_REQUEST_H
+
+#include "engine/call.h"
+#include "services/gateway/api_model.h"
+#include "services/gateway/lambda_proxy.h"
+
+struct http_client_call;
+
+struct api_request {
+    struct call *c;
+    struct http_request *http;
+    struct api *api;
+    const struct api_stage *stage;
+    const struct api_route *route;
+    struct str path;     // below the stage: what routes see
+    struct str raw_path; // as the function sees it
+    struct str domain_name, domain_prefix;
+    struct http_event_pair *parameters; // of the path, decoded
+    size_t n_parameters;
+    struct str authorizer; // JSON for requestContext.authorizer
+    struct str principal_arn;
+    int64_t began_ns, integration_ns; // for logs: when it came, when the integration was asked
+    const char *error;                // "Unauthorized", for logs
+    struct str integration_error;
+
+    struct lambda_proxy proxy;
+    struct invocation authorizer_invocation;
+    struct lambda_target authorizer_target;
+    struct buf authorizer_event;
+    struct str identity; // joined identity sources: key of the cache
+    struct http_client_call *upstream;
+    struct work work;
+    struct loop_task task;
+    int verdict; // of the token's check: 0, or the HTTP status
+};
+
+// Ends in api_authorized() or api_refuse().
+void api_authorize(struct api_request *r);
+void api_authorized(struct api_request *r);
+// The gateway's own answer: {"message": "…"}.
+void api_refuse(struct api_request *r, int status, const char *message);
+// Fills in what a proxied function or an authorizer is told.
+void api_event(const struct api_request *r, struct http_event *e);
+
+void http_proxy_start(struct api_request *r);
+
+// Adds CORS and mapped headers to an answer. headers has room for API_ANSWER_HEADERS more.
+#define API_ANSWER_HEADERS 64
+void api_decorate(struct api_request *r, int *status, struct http_header *headers, unsigned *n);
+// The answer is complete: access log, metrics; gives the model back. Before the request is
+// answered.
+void api_answered(struct api_request *r, int status, size_t body_bytes);
+
+// "$request.header.x", "$request.querystring.x", "$request.path.x", "$request.method",
+// "$request.path", "$context.…", "$stageVariables.x", with or without "${…}"; anything else is
+// itself. Absent when there is no such thing.
+struct str api_variable(struct api_request *r, struct str expression);
+// Replaces "$context.x" and the others inside a text.
+struct str api_expand(struct api_request *r, struct str text);
+
+void access_log_write(struct api_request *r, int status, size_t body_bytes);
+
+#endif

@@ -1,0 +1,338 @@
+// http_api.c - serves HTTP APIs: see api_request.h for the way a request takes.
+
+#include "services/gateway/http_api.h"
+
+#include "base/percent.h"
+#include "engine/engine.h"
+#include "engine/sites.h"
+#include "os/time.h"
+#include "services/gateway/api_request.h"
+
+#include <stdio.h>
+
+#define PATH_STYLE "/_api/"
+
+// ---- answers
+// -------------------------------------------------------------------------------------
+
+void api_answered(struct api_request *r, int status, size_t body_bytes)
+{
+    access_log_write(r, status, body_bytes);
+    call_done(r->c, status);
+    api_unref(r->api);
+    r->api = NULL;
+}
+
+static void mapped_headers(struct api_request *r, int *status, struct http_header *headers,
+                           unsigned *n)
+{
+    const struct json_value *all = r->route ? r->route->integration->response_parameters : NULL;
+    char code[8];
+
+    snprintf(code, sizeof(code), "%d", *status);
+    json_each(m, json_get(all, code))
+    {
+        struct str rest = m->key, verb, value = STR_NULL;
+        if (!str_next(&rest, ':', &verb) || !json_str(m, &value))
+            continue;
+        int64_t code_number;
+        value = api_expand(r, value);
+        if (str_eq(rest, STR("statuscode"))) {
+            if (str_to_i64(value, &code_number) == 0 && code_number >= 100 && code_number <= 599)
+                *status = (int)code_number;
+            continue;
+        }
+        if (!str_starts(rest, STR("header.")))
+            continue;
+        struct str name = str_slice(rest, strlen("header."), rest.len);
+        if (!str_eq(verb, STR("append"))) {
+            unsigned kept = 0;
+            for (unsigned i = 0; i < *n; i++)
+                if (!str_eq_nocase(headers[i].name, name))
+                    headers[kept++] = headers[i];
+            *n = kept;
+        }
+        if (!str_eq(verb, STR("remove")) && *n < HTTP_RESULT_MAX_HEADERS)
+            headers[(*n)++] = (struct http_header){name, value};
+    }
+}
+
+void api_decorate(struct api_request *r, int *status, struct http_header *headers, unsigned *n)
+{
+    if (r->route && r->route->integration)
+        mapped_headers(r, status, headers, n);
+    headers[(*n)++] = (struct http_header){STR("apigw-requestid"), r->c->request_id};
+    if (!r->api->has_cors)
+        return;
+    unsigned kept = 0;
+    for (unsigned i = 0; i < *n; i++)
+        if (!cors_decides(headers[i].name))
+            headers[kept++] = headers[i];
+    *n = kept;
+    cors_headers(r->c->arena, &r->api->cors, r->http, false, headers, n);
+}
+
+void api_refuse(struct api_request *r, int status, const char *message)
+{
+    struct http_header headers[CORS_MAX_HEADERS + 4];
+    struct http_response response = {.status = status, .headers = headers};
+    struct http_request *http = r->http;
+
+    r->error = r->error ? r->error : message;
+    headers[response.n_headers++] =
+        (struct http_header){STR("content-type"), STR("application/json")};
+    headers[response.n_headers++] = (struct http_header){STR("apigw-requestid"), r->c->request_id};
+    if (r->api->has_cors)
+        cors_headers(r->c->arena, &r->api->cors, http, false, headers, &response.n_headers);
+    response.body = arena_printf(r->c->arena, "{\"message\":\"%s\"}", message);
+    api_answered(r, status, response.body.len);
+    http_respond(http, &response);
+}
+
+// ---- integration: a function
+// ---------------------------------------------------------------------
+
+static void proxy_failed(struct lambda_proxy *p, enum proxy_failure why, const char *detail)
+{
+    struct api_request *r = p->user;
+    static const struct {
+        int status;
+        const char *message;
+    } answers[] = {
+        [PROXY_TOO_LARGE] = {413, "Request Entity Too Large"},
+        [PROXY_NO_FUNCTION] = {500, "Internal Server Error"},
+        [PROXY_THROTTLED] = {503, "Service Unavailable"},
+        [PROXY_FUNCTION_ERROR] = {500, "Internal Server Error"},
+        [PROXY_MALFORMED] = {500, "Internal Server Error"},
+        [PROXY_OUR_FAULT] = {500, "Internal Server Error"},
+    };
+
+    r->integration_error = arena_str(r->c->arena, str_from(detail));
+    api_refuse(r, answers[why].status, answers[why].message);
+}
+
+static void proxy_decorate(struct lambda_proxy *p, struct http_result *result)
+{
+    struct api_request *r = p->user;
+    struct http_header *headers = arena_new_array(r->c->arena, struct http_header,
+                                                  HTTP_RESULT_MAX_HEADERS + API_ANSWER_HEADERS);
+    if (!headers)
+        return;
+    for (unsigned i = 0; i < result->n_headers; i++)
+        headers[i] = result->headers[i];
+    result->headers = headers;
+    api_decorate(r, &result->status, headers, &result->n_headers);
+}
+
+static void proxy_finished(struct lambda_proxy *p, int status, size_t body_bytes)
+{
+    api_answered(p->user, status, body_bytes);
+}
+
+void api_event(const struct api_request *r, struct http_event *e)
+{
+    *e = (struct http_event){
+        .http = r->http,
+        .account_id = r->api->account,
+        .api_id = r->api->id,
+        .domain_name = r->domain_name,
+        .domain_prefix = r->domain_prefix,
+        .request_id = r->c->request_id,
+        .stage = r->stage->name,
+        .route_key = r->route->key,
+        .resource = r->route->resource,
+        .raw_path = r->raw_path,
+        .now_ms = r->c->now_ms,
+        .path_parameters = r->parameters,
+        .n_path_parameters = r->n_parameters,
+        .stage_variables = r->stage->variables,
+        .n_stage_variables = r->stage->n_variables,
+        .authorizer = r->authorizer,
+    };
+}
+
+static void integrate_lambda(struct api_request *r)
+{
+    const struct api_integration *i = r->route->integration;
+
+    r->proxy = (struct lambda_proxy){
+        .engine = r->c->engine,
+        .format = i->format,
+        .account = i->function.account,
+        .region = i->function.region,
+        .function = i->function.name,
+        .qualifier = i->function.qualifier,
+        .trace_id = http_header_get(r->http, STR("x-amzn-trace-id")),
+        .fail = proxy_failed,
+        .decorate = proxy_decorate,
+        .finished = proxy_finished,
+        .user = r,
+    };
+    api_event(r, &r->proxy.event);
+    lambda_proxy_start(&r->proxy);
+}
+
+void api_authorized(struct api_request *r)
+{
+    r->integration_ns = os_mono_ns();
+    if (!r->route->integration)
+        api_refuse(r, 500, "Internal Server Error");
+    else if (r->route->integration->lambda)
+        integrate_lambda(r);
+    else
+        http_proxy_start(r);
+}
+
+// ---- stage and route
+// -----------------------------------------------------------------------------
+
+static void preflight(struct api_request *r)
+{
+    struct http_header headers[CORS_MAX_HEADERS];
+    struct http_response response = {.status = 204, .headers = headers};
+    struct http_request *http = r->http;
+
+    cors_headers(r->c->arena, &r->api->cors, http, true, headers, &response.n_headers);
+    api_answered(r, 204, 0);
+    http_respond(http, &response);
+}
+
+static bool decode_parameters(struct api_request *r, const struct route_match *m)
+{
+    r->parameters = arena_new_array(r->c->arena, struct http_event_pair, m->n_parameters);
+    if (!r->parameters)
+        return false;
+    for (unsigned i = 0; i < m->n_parameters; i++) {
+        struct str value = m->parameters[i].value;
+        if (percent_decode(r->c->arena, value, PERCENT_PATH, &value) < 0)
+            return false;
+        r->parameters[r->n_parameters++] = (struct http_event_pair){m->parameters[i].name, value};
+    }
+    return true;
+}
+
+static void serve(struct api_request *r)
+{
+    struct route_match m;
+
+    if (r->api->has_cors && cors_is_preflight(r->http)) {
+        preflight(r);
+        return;
+    }
+    if (!r->stage->routes || !route_table_match(r->stage->routes, r->http->method, r->path, &m)) {
+        api_refuse(r, 404, "Not Found");
+        return;
+    }
+    const struct api_route *route = m.route;
+    if (!decode_parameters(r, &m)) {
+        api_refuse(r, 400, "Bad Request");
+        return;
+    }
+    r->route = route;
+    if (!token_bucket_take((struct token_bucket *)&r->stage->bucket) ||
+        (route->bucket && !token_bucket_take(route->bucket))) {
+        r->route = NULL; // no integration's headers on this answer
+        api_refuse(r, 429, "Too Many Requests");
+        return;
+    }
+    api_authorize(r);
+}
+
+// The first segment when it names a stage, else $default.
+static bool find_stage(struct api_request *r, struct str path)
+{
+    struct str rest = str_slice(path, 1, path.len), first;
+
+    if (str_next(&rest, '/', &first) && first.len > 0 && !str_eq(first, STR("$default")) &&
+        (r->stage = api_stage_get(r->api, first))) {
+        r->path = rest.ptr ? str_slice(path, first.len + 1, path.len) : STR("/");
+        r->raw_path = path;
+        return true;
+    }
+    r->path = r->raw_path = path;
+    return (r->stage = api_stage_get(r->api, STR("$default"))) != NULL;
+}
+
+static void respond_message(struct http_request *req, int status, struct str body)
+{
+    http_respond_text(req, status, STR("application/json"), body);
+}
+
+static bool locate(struct api_request *r, const struct host_name *host, struct str *path)
+{
+    struct api_domain_target target;
+    struct str domain = http_header_get(r->http, STR("host"));
+    size_t prefix;
+
+    *path = r->http->path;
+    if (str_eq(host->service, STR("execute-api"))) {
+        r->api = api_get(host->label);
+        r->domain_prefix = host->label;
+        return true;
+    }
+    if (str_starts(*path, STR(PATH_STYLE))) {
+        struct str rest = str_slice(*path, strlen(PATH_STYLE), path->len), id;
+        str_next(&rest, '/', &id);
+        r->api = api_get(id);
+        r->domain_prefix = id;
+        *path = rest.ptr ? str_slice(*path, strlen(PATH_STYLE) + id.len, path->len) : STR("/");
+        return true;
+    }
+    if (path->len == 0 || path->ptr[0] != '/' ||
+        !api_domain_find(&r->http->arena, domain, *path, &target, &prefix))
+        return false;
+    r->api = api_get(target.api_id);
+    r->domain_prefix = domain;
+    r->stage = r->api ? api_stage_get(r->api, target.stage) : NULL;
+    r->raw_path = *path;
+    r->path = prefix < path->len ? str_slice(*path, prefix, path->len) : STR("/");
+    return true;
+}
+
+// A cheap look before anything is allocated: could this request be for an API at all?
+static bool may_be_ours(const struct http_request *req, const struct host_name *host)
+{
+    return str_eq(host->service, STR("execute-api")) || str_starts(req->path, STR(PATH_STYLE)) ||
+           (host->service.len == 0 && api_domains_exist());
+}
+
+static bool take(void *ctx, struct engine *e, struct http_request *req,
+                 const struct host_name *host)
+{
+    struct str path, rest;
+
+    (void)ctx;
+    if (!may_be_ours(req, host))
+        return false;
+    struct api_request *r = arena_new(&req->arena, struct api_request);
+    if (!r)
+        return false;
+    *r = (struct api_request){.http = req, .began_ns = os_mono_ns()};
+    if (!locate(r, host, &path))
+        return false;
+    r->c = engine_call_new(e, req);
+    if (!r->c) {
+        api_unref(r->api);
+        http_request_drop(req);
+        return true;
+    }
+    if (!r->api || r->api->websocket || r->api->disabled || path.len == 0 || path.ptr[0] != '/') {
+        api_unref(r->api);
+        respond_message(req, 404, STR("{\"message\":\"Not Found\"}"));
+        return true;
+    }
+    rest = http_header_get(req, STR("host"));
+    str_next(&rest, ':', &r->domain_name);
+    if (!r->stage && !find_stage(r, path)) {
+        api_unref(r->api);
+        respond_message(req, 404, STR("{\"message\":\"Not Found\"}"));
+        return true;
+    }
+    serve(r);
+    return true;
+}
+
+int http_api_register(struct engine *e, struct err *err)
+{
+    return engine_add_site(e, (struct engine_site){.take = take}, err);
+}
