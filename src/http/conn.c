@@ -380,9 +380,9 @@ static bool feedable(const struct http_conn *c)
 // Input that waits in c->in.
 static void feed_waiting(struct http_conn *c)
 {
-    while (c->in.len > 0 && feedable(c)) {
+    while ((c->in.len > 0 || c->phase == CONN_BODY) && feedable(c)) {
         c->parsing = true;
-        size_t used = http1_feed(c, c->in.ptr, c->in.len);
+        size_t used = http1_feed(c, c->in.len > 0 ? c->in.ptr : "", c->in.len);
         c->parsing = false;
         if (c->closed) {
             buf_finish(&c->in);

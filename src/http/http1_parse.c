@@ -30,6 +30,8 @@ static ptrdiff_t scan_lines(struct line_scan *s, const char *p, size_t n, bool i
             if (c != '\n')
                 return -1;
             s->after_cr = false;
+            if (s->first_line == 0)
+                s->first_line = s->seen + i;
             if (s->line_start && s->any_line && in_head) { // an empty line
                 *ended = true;
                 return (ptrdiff_t)i;
@@ -46,6 +48,7 @@ static ptrdiff_t scan_lines(struct line_scan *s, const char *p, size_t n, bool i
             s->any_line = true;
         }
     }
+    s->seen += n;
     return (ptrdiff_t)n;
 }
 
@@ -85,8 +88,11 @@ static int on_field(llhttp_t *p, const char *at, size_t n)
 static int on_field_complete(llhttp_t *p)
 {
     struct http_conn *c = conn_of(p);
+    struct http_fields *f = c->headers_done ? &c->req->trail : &c->req->head;
 
-    http_fields_name_end(c->headers_done ? &c->req->trail : &c->req->head);
+    if (!f->in_name || f->at[f->n - 1].name.len == 0) // ": value"
+        return refuse(c, 400);
+    http_fields_name_end(f);
     return 0;
 }
 
@@ -136,6 +142,9 @@ static int check_head(struct http_conn *c)
         req->minor = 1; // for the answer
         return 505;
     }
+    // llhttp allows for more than one space in the request line.
+    if (c->scan.first_line != req->method.len + req->target.len + sizeof "  HTTP/1.1\r\n" - 1)
+        return 400;
     for (unsigned i = 0; i < req->n_headers; i++) {
         const struct http_header *h = &req->headers[i];
         switch (h->name.len) {
@@ -175,6 +184,8 @@ static int check_head(struct http_conn *c)
     }
     if (lengths > 1 || encodings > 1 || (lengths && encodings) || hosts > 1 ||
         (hosts == 0 && req->minor == 1))
+        return 400;
+    if (c->parser.method == HTTP_CONNECT)
         return 400;
     return valid_target(req->target, c->parser.method == HTTP_OPTIONS) ? 0 : 400;
 }
@@ -391,9 +402,7 @@ static ptrdiff_t feed_head(struct http_conn *c, const char *data, size_t n)
     if (!ended)
         return used;
     c->scan = (struct line_scan){.line_start = true, .any_line = true};
-    if (!open_body(c, (size_t)used < n))
-        return -1;
-    if (c->message_done)
+    if (open_body(c, (size_t)used < n) && c->message_done)
         dispatch(c);
     return used;
 }
@@ -419,7 +428,9 @@ size_t http1_feed(struct http_conn *c, const char *data, size_t n)
 {
     size_t at = 0;
 
-    while (at < n && !http_conn_over(c)) {
+    // A parser that was paused behind the last byte of a body goes on without input.
+    while (!http_conn_over(c) &&
+           (at < n || (c->phase == CONN_BODY && c->parser_paused && !c->req->paused))) {
         ptrdiff_t used;
         if (c->phase == CONN_IDLE) {
             if (data[at] == '\r' || data[at] == '\n') { // RFC 9112 section 2.2: between requests

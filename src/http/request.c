@@ -148,7 +148,7 @@ void http_req_free(struct http_req *r)
 
     struct http_req kept = *r;
     *r = (struct http_req){
-        .pub.arena = kept.pub.arena,
+        .pub = {.arena = kept.pub.arena, .body.fd = -1},
         .head = {.bytes = kept.head.bytes, .at = kept.head.at, .cap = kept.head.cap},
         .trail = {.bytes = kept.trail.bytes, .at = kept.trail.at, .cap = kept.trail.cap},
         .body = kept.body,

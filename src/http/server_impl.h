@@ -112,6 +112,7 @@ struct http_protocol {
 // with white space (obsolete folding).
 struct line_scan {
     bool after_cr, line_start, any_line;
+    size_t seen, first_line; // bytes; of the first line with its end, once it is complete
 };
 
 struct http_conn {
