@@ -218,7 +218,7 @@ require('node:http').createServer((req, res) => {
             for i in range(self.args.cold):
                 bare += self.latency("exec", 1, *plain, env=harness.clean_environment())
                 f.lam.update_function_configuration(
-                    FunctionName=f.name, Environment={"Variables": {"I": str(i)}})
+                    FunctionName=f.name, Environment={"Variables": {"ROUND": str(i)}})
                 f.wait_active()
                 ours += self.latency("http", d.port, request, 1)
             ratio = median(ours) / median(bare)

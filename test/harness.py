@@ -185,8 +185,9 @@ class Daemon:
     def client(self, service, **options):
         """A boto3 client; without options one and the same for the daemon's life."""
         key = (service, self.port)
+        plain = not options
         with self._lock:
-            if not options and key in self._clients:
+            if plain and key in self._clients:
                 return self._clients[key]
             config = options.pop("config", None)
             base = Config(retries={"max_attempts": 0}, connect_timeout=10, read_timeout=120,
@@ -198,7 +199,7 @@ class Daemon:
                 aws_secret_access_key=options.pop("secret_key", "test"),
                 aws_session_token=options.pop("session_token", None),
                 config=base.merge(config) if config else base, **options)
-            if not options and config is None:
+            if plain:
                 self._clients[key] = made
             return made
 

@@ -109,8 +109,8 @@ def test_deploy_again_updates(daemon, deployed, scratch):
     write_package(scratch, {"app.py": "def handler(e, c): return 1\n"})
     name, _ = deployed(scratch)
     assert daemon.cli("invoke", name).stdout == "1\n"
-    write_package(scratch, {"app.py": "import os\ndef handler(e, c): return os.environ['X']\n"})
-    _, made = deployed(scratch, "--env", "X=a=b", "--timeout", "7", "--memory", "256", name=name)
+    write_package(scratch, {"app.py": "import os\ndef handler(e, c): return os.environ['XY']\n"})
+    _, made = deployed(scratch, "--env", "XY=a=b", "--timeout", "7", "--memory", "256", name=name)
     assert made["Timeout"] == 7 and made["MemorySize"] == 256
     assert daemon.cli("invoke", name).stdout == '"a=b"\n'
 

@@ -240,7 +240,7 @@ def try_call(f):
 
 def test_restart_keeps_everything(new_daemon):
     d = new_daemon()
-    f = make_function(d, "python", Environment={"Variables": {"A": "b"}})
+    f = make_function(d, "python", Environment={"Variables": {"AB": "c"}})
     f.call({"name": "before"})
     lam = d.client("lambda")
     version = lam.publish_version(FunctionName=f.name)["Version"]
@@ -248,7 +248,7 @@ def test_restart_keeps_everything(new_daemon):
     lines = wait_until(lambda: [l for l in f.log_lines() if l.startswith("REPORT")])
     d.restart()
     assert lam.get_function_configuration(FunctionName=f.name)["Environment"]["Variables"] == {
-        "A": "b"}
+        "AB": "c"}
     assert lam.get_alias(FunctionName=f.name, Name="live")["FunctionVersion"] == version
     assert f.call({"name": "after"})["hello"] == "after"
     assert set(lines) <= set(f.log_lines())
