@@ -24,17 +24,24 @@
 #define SWEEP_MS 2
 #define SEND_PATIENCE_MS 2000
 
-int keeper_watch(struct keeper *k, int fd, int kind, unsigned index)
+int keeper_watch(struct keeper *k, int fd, uint64_t tag)
 {
-    struct epoll_event e = {.events = EPOLLIN, .data.u64 = event_tag(kind, index)};
+    struct epoll_event e = {.events = EPOLLIN, .data.u64 = tag};
     return epoll_ctl(k->epoll, EPOLL_CTL_ADD, fd, &e) < 0 ? -errno : 0;
+}
+
+void keeper_unwatch(struct keeper *k, int *fd)
+{
+    if (*fd >= 0)
+        epoll_ctl(k->epoll, EPOLL_CTL_DEL, *fd, NULL);
+    closep(fd);
 }
 
 // ---- connections ----
 
 static void drop_connection(struct keeper *k, int c)
 {
-    closep(&k->connections[c].fd);
+    keeper_unwatch(k, &k->connections[c].fd);
     for (unsigned i = 0; i < k->n_slots; i++) {
         struct slot *s = &k->slots[i];
         if (s->connection == c && s->state != SLOT_FREE) {
@@ -67,7 +74,7 @@ static int add_connection(struct keeper *k, int fd, bool main)
     for (int c = 0; c < KEEPER_MAX_CONNECTIONS; c++) {
         if (k->connections[c].fd >= 0)
             continue;
-        int r = keeper_watch(k, fd, EVENT_CONNECTION, (unsigned)c);
+        int r = keeper_watch(k, fd, event_tag(EVENT_CONNECTION, 0, (unsigned)c));
         if (r < 0)
             return r;
         fd_set_nonblock(fd, true);
@@ -320,21 +327,21 @@ static void on_connection(struct keeper *k, int c)
 
 // ---- the loop ----
 
-static void on_event(struct keeper *k, const struct epoll_event *e)
+static void on_event(struct keeper *k, uint64_t tag)
 {
-    unsigned index = (unsigned)(e->data.u64 & 0xffffffff);
-    switch ((int)(e->data.u64 >> 32)) {
-    case EVENT_CONNECTION:
+    unsigned index = (unsigned)(tag & 0xffffffff);
+    int kind = (int)(tag >> 48);
+    if (kind == EVENT_CONNECTION) {
         on_connection(k, (int)index);
-        break;
-    case EVENT_CHANNEL:
-        slot_channel_event(k, &k->slots[index]);
-        break;
-    case EVENT_PIDFD:
-        if (k->slots[index].pidfd >= 0)
-            slot_ended(k, &k->slots[index]);
-        break;
+        return;
     }
+    struct slot *s = &k->slots[index];
+    if (s->state == SLOT_FREE || s->generation != (uint16_t)(tag >> 32))
+        return; // of a predecessor
+    if (kind == EVENT_CHANNEL)
+        slot_channel_event(k, s);
+    else if (s->pidfd >= 0)
+        slot_ended(k, s);
 }
 
 static bool wants_spares(const struct keeper *k)
@@ -363,7 +370,7 @@ static void run(struct keeper *k)
             timeout = 200;
         int n = epoll_wait(k->epoll, events, ARRAY_LEN(events), timeout);
         for (int i = 0; i < n; i++)
-            on_event(k, &events[i]);
+            on_event(k, events[i].data.u64);
         if (n > 0 || (n < 0 && errno == EINTR))
             continue;
         if (n < 0) {

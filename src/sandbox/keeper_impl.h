@@ -30,6 +30,7 @@ enum slot_state { SLOT_FREE, SLOT_MAKING, SLOT_SPARE, SLOT_LIVE, SLOT_DYING };
 struct slot {
     enum slot_state state;
     unsigned number;
+    uint16_t generation;
     char group[16]; // cgroup "s12"
     pid_t pid;
     int pidfd, channel, output; // output: the read end, until STARTED hands it over
@@ -80,13 +81,17 @@ struct keeper {
     bool want_sweep;
 };
 
-// Which descriptor an epoll event is about.
+// Which descriptor an epoll event is about: kind, generation, index. The generation tells a slot
+// from the one that had its number before: events of both may come in one batch.
 enum { EVENT_CONNECTION = 1, EVENT_CHANNEL, EVENT_PIDFD };
-static inline uint64_t event_tag(int kind, unsigned index)
+static inline uint64_t event_tag(int kind, uint16_t generation, unsigned index)
 {
-    return (uint64_t)kind << 32 | index;
+    return (uint64_t)kind << 48 | (uint64_t)generation << 32 | index;
 }
-int keeper_watch(struct keeper *k, int fd, int kind, unsigned index);
+int keeper_watch(struct keeper *k, int fd, uint64_t tag);
+// A child that has not closed its copies yet keeps a closed descriptor in the epoll set: take it
+// out by name, then close.
+void keeper_unwatch(struct keeper *k, int *fd);
 
 // keeper.c: towards the clients
 void keeper_reply_started(struct keeper *k, struct slot *s, uint32_t serial, int control);

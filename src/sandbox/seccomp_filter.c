@@ -432,6 +432,18 @@ static int add_conditional(scmp_filter_ctx c, bool tracing)
     a[0] = SCMP_A0_32(SCMP_CMP_EQ, AF_NETLINK); // getaddrinfo and the list of interfaces
     a[1] = SCMP_A2_32(SCMP_CMP_EQ, NETLINK_ROUTE);
     r = r ? r : add(c, SCMP_ACT_ALLOW, "socket", 2, a);
+    // The others by name, so that programs read "no such family" and fall back.
+    for (int family = 0; family < AF_MAX; family++) {
+        if (family == AF_UNIX || family == AF_INET || family == AF_INET6 || family == AF_NETLINK)
+            continue;
+        a[0] = SCMP_A0_32(SCMP_CMP_EQ, (uint32_t)family);
+        r = r ? r : add(c, SCMP_ACT_ERRNO(EAFNOSUPPORT), "socket", 1, a);
+    }
+    for (uint32_t protocol = NETLINK_ROUTE + 1; protocol < MAX_LINKS; protocol++) {
+        a[0] = SCMP_A0_32(SCMP_CMP_EQ, AF_NETLINK);
+        a[1] = SCMP_A2_32(SCMP_CMP_EQ, protocol);
+        r = r ? r : add(c, SCMP_ACT_ERRNO(EPROTONOSUPPORT), "socket", 2, a);
+    }
     a[0] = SCMP_A0_32(SCMP_CMP_EQ, AF_UNIX);
     r = r ? r : add(c, SCMP_ACT_ALLOW, "socketpair", 1, a);
     for (size_t i = 0; i < ARRAY_LEN(personalities); i++) {

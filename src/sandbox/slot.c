@@ -152,8 +152,8 @@ static int map_users(const struct slot *s, struct err *err)
 
 static void release(struct keeper *k, struct slot *s)
 {
-    closep(&s->pidfd);
-    closep(&s->channel);
+    keeper_unwatch(k, &s->pidfd);
+    keeper_unwatch(k, &s->channel);
     closep(&s->output);
     closep(&s->mounts);
     network_finish(&s->net);
@@ -173,6 +173,7 @@ int slot_make(struct keeper *k, bool tracing, const struct sandbox_binding *b, s
         return err_set(err, -EAGAIN, "there are %u sandboxes already", k->config.max_sandboxes);
     unsigned number = (unsigned)(s - k->slots);
     *s = (struct slot){.number = number,
+                       .generation = (uint16_t)(s->generation + 1),
                        .pidfd = -1,
                        .channel = -1,
                        .output = -1,
@@ -205,9 +206,9 @@ int slot_make(struct keeper *k, bool tracing, const struct sandbox_binding *b, s
     if (r >= 0 && k->nested)
         r = map_users(s, err);
     if (r >= 0)
-        r = keeper_watch(k, s->channel, EVENT_CHANNEL, number);
+        r = keeper_watch(k, s->channel, event_tag(EVENT_CHANNEL, s->generation, number));
     if (r >= 0)
-        r = keeper_watch(k, s->pidfd, EVENT_PIDFD, number);
+        r = keeper_watch(k, s->pidfd, event_tag(EVENT_PIDFD, s->generation, number));
     if (r < 0) {
         if (s->pid > 0) {
             kernel_pidfd_send_signal(s->pidfd, SIGKILL);
@@ -426,24 +427,24 @@ static void failed(struct keeper *k, struct slot *s, int error, const char *step
     slot_kill(k, s);
 }
 
-// One message of pid 1; false when there is none, or the channel has ended.
-static bool hear(struct keeper *k, struct slot *s)
+// One message of pid 1: 1; 0 when there is none, negative when the channel has ended.
+static int hear(struct keeper *k, struct slot *s)
 {
     struct protocol_header h;
     struct protocol_reader r;
     unsigned n_fds = 1;
     _cleanup_close_ int fd = -1;
     if (s->channel < 0)
-        return false;
+        return -EPIPE;
     ssize_t n = message_receive(s->channel, k->in, sizeof(k->in), &fd, &n_fds, NULL);
     if (n <= 0)
-        return false;
+        return n == -EAGAIN ? 0 : -EPIPE;
     if (protocol_open(&r, k->in, (size_t)n, &h) < 0)
-        return false;
+        return -EPROTO;
     uint32_t a = protocol_get_u32(&r), b = protocol_get_u32(&r);
     const char *text = protocol_get_text(&r, 512);
     if (protocol_close(&r) < 0)
-        return false;
+        return -EPROTO;
     struct sandbox_exit e = {.program = a};
     switch (h.kind) {
     case PID1_MOUNTS:
@@ -470,12 +471,12 @@ static bool hear(struct keeper *k, struct slot *s)
     default:
         break;
     }
-    return true;
+    return 1;
 }
 
 void slot_channel_event(struct keeper *k, struct slot *s)
 {
-    if (s->channel >= 0 && !hear(k, s) && s->channel >= 0)
+    if (hear(k, s) < 0 && s->channel >= 0)
         epoll_ctl(k->epoll, EPOLL_CTL_DEL, s->channel, NULL); // its end comes by the pidfd
 }
 
@@ -484,7 +485,7 @@ void slot_channel_event(struct keeper *k, struct slot *s)
 void slot_ended(struct keeper *k, struct slot *s)
 {
     siginfo_t info = {0};
-    while (hear(k, s)) // what it said last
+    while (hear(k, s) > 0) // what it said last
         ;
     waitid((idtype_t)P_PIDFD, (id_t)s->pidfd, &info, WEXITED | WNOHANG);
     if (info.si_pid == 0)

@@ -2,6 +2,7 @@
 #include "stage.h"
 
 #include "base/cleanup.h"
+#include "base/hash.h"
 #include "os/fd.h"
 #include "os/file.h"
 #include "os/log.h"
@@ -375,27 +376,21 @@ static unsigned count_children(pid_t pid)
     return count;
 }
 
-static unsigned count_cgroups(pid_t keeper)
+// The keeper names its folders by the data directory: other daemons' do not count.
+static unsigned count_cgroups(const struct stage *s)
 {
-    // Only v1's pids hierarchy or the unified one: one folder per sandbox either way.
-    unsigned n = 0;
     static const char *const roots[] = {"/sys/fs/cgroup/pids", "/sys/fs/cgroup/cpu",
-                                        "/sys/fs/cgroup/freezer"};
-    (void)keeper;
+                                        "/sys/fs/cgroup/freezer", "/sys/fs/cgroup"};
+    unsigned n = 0;
+    char hex[MD5_HEX_BYTES];
+    hash_md5_hex(str_from(s->dir), hex);
     for (size_t i = 0; i < ARRAY_LEN(roots); i++) {
-        DIR *d = opendir(roots[i]);
+        char path[256];
+        snprintf(path, sizeof(path), "%s/lambkin-%.12s", roots[i], hex);
+        DIR *d = opendir(path);
         struct dirent *e;
         while (d && (e = readdir(d)))
-            if (strncmp(e->d_name, "lambkin-", 8) == 0) {
-                char path[512];
-                snprintf(path, sizeof(path), "%s/%s", roots[i], e->d_name);
-                DIR *sub = opendir(path);
-                struct dirent *f;
-                while (sub && (f = readdir(sub)))
-                    n += f->d_type == DT_DIR && f->d_name[0] == 's';
-                if (sub)
-                    closedir(sub);
-            }
+            n += e->d_type == DT_DIR && e->d_name[0] == 's';
         if (d)
             closedir(d);
     }
@@ -410,5 +405,5 @@ void stage_count(struct stage *s, struct stage_count *out)
     out->mounts = count_lines(path);
     snprintf(path, sizeof(path), "/proc/%d/fd", s->keeper);
     out->descriptors = count_dir(path);
-    out->cgroups = count_cgroups(s->keeper);
+    out->cgroups = count_cgroups(s);
 }
