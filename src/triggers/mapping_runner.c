@@ -188,7 +188,7 @@ static void report_state(struct str uuid, struct str state)
 static void open_mapping(const struct lambda_mapping *stored)
 {
     struct err err = ERR_INIT;
-    struct mapping *m;
+    struct mapping *m = NULL;
 
     int r = mapping_new(stored, &m, &err);
     if (r == 0) {

@@ -390,7 +390,7 @@ static int with_tags(struct call *c, struct str arn,
 {
     _cleanup_(store_abortp) struct store_tx *tx = NULL;
     const struct json_value *record, *over;
-    const struct resource_kind *kind;
+    const struct resource_kind *kind = NULL;
     struct str parent, id;
     struct buf b;
 

@@ -14,7 +14,7 @@
 
 struct endpoint { // the routes of one path, by method
     struct str method;
-    void *route;
+    const void *route;
     struct str names[ROUTE_MAX_PARAMETERS]; // of the parameters, in order
     unsigned n_names;
     struct endpoint *next;
@@ -37,7 +37,7 @@ struct node {
 struct route_table {
     struct arena *arena;
     struct node root;
-    void *fallback; // $default
+    const void *fallback; // $default
 };
 
 struct route_table *route_table_new(struct arena *a)
@@ -186,7 +186,7 @@ static int add_end(struct route_table *t, struct endpoint **ends, const struct e
     return 0;
 }
 
-int route_table_add(struct route_table *t, struct str key, void *route, struct err *err)
+int route_table_add(struct route_table *t, struct str key, const void *route, struct err *err)
 {
     struct endpoint made = {.route = route};
     struct node *n = &t->root;

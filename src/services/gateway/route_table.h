@@ -18,7 +18,7 @@ struct route_parameter {
 };
 
 struct route_match {
-    void *route;
+    const void *route;
     struct route_parameter parameters[ROUTE_MAX_PARAMETERS];
     unsigned n_parameters;
 };
@@ -27,7 +27,7 @@ struct route_match {
 struct route_table *route_table_new(struct arena *a);
 // `key`: "METHOD /path" with METHOD one of HTTP's or ANY, or "$default". -EINVAL malformed,
 // -EEXIST there is such a route (parameters' names aside), -ENOMEM.
-int route_table_add(struct route_table *t, struct str key, void *route, struct err *err);
+int route_table_add(struct route_table *t, struct str key, const void *route, struct err *err);
 // Is this a key that route_table_add would take?
 bool route_key_valid(struct str key);
 // The most specific route: segments that are named win over {parameters}, those over {greedy+};

@@ -57,7 +57,7 @@ static void specific_wins(void **state)
     arena_init(&a, 1 << 20);
     t = route_table_new(&a);
     for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
-        assert_int_equal(route_table_add(t, str_from(keys[i]), (void *)keys[i], &err), 0);
+        assert_int_equal(route_table_add(t, str_from(keys[i]), keys[i], &err), 0);
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         const struct wanted *w = &cases[i];
         char seen[200] = "";
@@ -65,7 +65,8 @@ static void specific_wins(void **state)
             continue;
         bool found = route_table_match(t, str_from(w->method), str_from(w->path), &m);
         if (found != (w->key != NULL) || (found && strcmp(m.route, w->key) != 0))
-            fail_msg("%s %s took %s", w->method, w->path, found ? (char *)m.route : "nothing");
+            fail_msg("%s %s took %s", w->method, w->path,
+                     found ? (const char *)m.route : "nothing");
         for (unsigned k = 0; k < m.n_parameters; k++)
             snprintf(seen + strlen(seen), sizeof(seen) - strlen(seen), "%.*s=%.*s;",
                      STR_ARG(m.parameters[k].name), STR_ARG(m.parameters[k].value));
