@@ -12,7 +12,6 @@
 #include "engine/call.h"
 
 struct json_writer;
-struct keeper_client;
 struct wire_service;
 
 typedef void (*engine_fn)(void);
@@ -53,10 +52,9 @@ struct engine_config {
     const char *account;  // "000000000000"
     const char *root_access_key, *root_secret;
     const char *version;
-    int port;                     // for URLs when a client sent no Host
-    bool no_auth;                 // accept any or no signature
-    struct keeper_client *keeper; // for the health page, may be NULL
-    double time_scale;            // 1.0; 0.01 makes the platform's minutes pass in 0.6 s (tests)
+    int port;          // for URLs when a client sent no Host
+    bool no_auth;      // accept any or no signature
+    double time_scale; // 1.0; 0.01 makes the platform's minutes pass in 0.6 s (tests)
     const struct engine_service *const *services;
     unsigned n_services;
 };

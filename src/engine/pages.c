@@ -22,14 +22,15 @@ struct page {
     struct work work;
 };
 
-static void write_isolation(struct engine *e, struct json_writer *w)
+static void write_isolation(struct json_writer *w)
 {
+    struct keeper_client *keeper = runtime_keeper();
     struct keeper_status s = {0};
 
     jw_key(w, STR("isolation"));
     jw_object_begin(w);
-    if (e->config.keeper)
-        keeper_degree(e->config.keeper, &s);
+    if (keeper)
+        keeper_degree(keeper, &s);
     jw_member_bool(w, "connected", s.connected);
     if (s.connected) {
         jw_member_str(w, "asked", str_from(sandbox_degree_name(s.asked)));
@@ -76,7 +77,7 @@ static void write_health(struct page *p)
     jw_member_str(&w, "account", str_from(e->config.account));
     jw_member_bool(&w, "auth", !e->config.no_auth);
     write_services(e, &w);
-    write_isolation(e, &w);
+    write_isolation(&w);
     jw_key(&w, STR("environments"));
     jw_object_begin(&w);
     jw_member_i64(&w, "total", s.environments);

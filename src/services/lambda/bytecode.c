@@ -17,13 +17,25 @@
 // Limits are set by the child itself before it looks at the sources; -I -S: nothing of the user's
 // environment, no site-packages.
 static const char program[] =
-    "import resource, sys, compileall, py_compile\n"
+    "import os, resource, sys, py_compile\n"
+    "from importlib.util import cache_from_source\n"
     "for what, soft in ((resource.RLIMIT_AS, 1 << 30), (resource.RLIMIT_CPU, 25),\n"
     "                   (resource.RLIMIT_FSIZE, 64 << 20), (resource.RLIMIT_CORE, 0)):\n"
     "    resource.setrlimit(what, (soft, soft))\n"
-    "compileall.compile_dir(sys.argv[1], maxlevels=32, quiet=2, force=False,\n"
-    "    stripdir=sys.argv[1], prependdir=sys.argv[2],\n"
-    "    invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH)\n";
+    "tree, inside = sys.argv[1:3]\n"
+    "for folder, _, names in os.walk(tree):\n"
+    "    for name in names:\n"
+    "        path = os.path.join(folder, name)\n"
+    "        if not name.endswith('.py') or os.path.islink(path):\n"
+    "            continue\n"
+    "        cache = cache_from_source(path)\n"
+    "        if os.path.exists(cache):\n"
+    "            continue\n"
+    "        try:\n"
+    "            py_compile.compile(path, cache, inside + path[len(tree):], True,\n"
+    "                invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH)\n"
+    "        except Exception:\n"
+    "            pass\n";
 
 void package_compile_python(const char *code_dir, const char *sha256, const char *interpreter,
                             const char *inside)

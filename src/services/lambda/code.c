@@ -45,13 +45,15 @@ int code_store(struct lambda *l, struct call *c, const struct code_source *code,
                    : package_store(l->code_dir, code->zip, max_bytes, out, err);
 }
 
-void code_prepare(struct lambda *l, const struct lambda_function_configuration *config,
-                  const char *sha256)
+void code_prepare(struct lambda *l, struct str runtime, const char *sha256,
+                  const struct config_layers *layers)
 {
-    if (!str_starts(config->runtime, STR("python")))
+    if (!str_starts(runtime, STR("python")))
         return;
-    struct runtime_choice choice = runtime_choose(config->runtime);
+    struct runtime_choice choice = runtime_choose(runtime);
     package_compile_python(l->code_dir, sha256, choice.interpreter, "/var/task");
+    for (unsigned i = 0; i < layers->n; i++)
+        package_compile_python(l->code_dir, layers->sha256[i], choice.interpreter, "/opt");
 }
 
 int code_location(struct lambda *l, struct call *c, const char *sha256, struct str *out,

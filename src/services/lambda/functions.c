@@ -11,26 +11,6 @@
 
 #include <errno.h>
 
-static struct version_parts parts_of(const struct fn *f, uint64_t number, const char *sha256,
-                                     const struct config_layers *layers)
-{
-    return (struct version_parts){
-        .account = f->account,
-        .region = f->region,
-        .name = f->name,
-        .number = number,
-        .sha256 = sha256,
-        .layer_sha256 = (const char(*)[SHA256_HEX_BYTES])layers->sha256,
-        .n_layers = layers->n,
-    };
-}
-
-static void layers_of(const struct fn_version *v, struct config_layers *out)
-{
-    *out = (struct config_layers){.n = v->n_layers};
-    memcpy(out->sha256, v->layer_sha256, sizeof(out->sha256));
-}
-
 static uint64_t layer_bytes(struct lambda *l, const struct config_layers *layers)
 {
     uint64_t bytes = 0;
@@ -56,14 +36,6 @@ static void touch(struct call *c, struct lambda_function_configuration *out)
     out->last_update_status = STR("Successful");
     out->state_reason = out->state_reason_code = STR_NULL;
     out->last_update_status_reason = out->last_update_status_reason_code = STR_NULL;
-}
-
-static void say_pending(struct lambda_function_configuration *out)
-{
-    out->state = STR("Pending");
-    out->state_reason = STR("The function is being created.");
-    out->state_reason_code = STR("Creating");
-    out->last_update_status = STR_NULL;
 }
 
 static void say_updating(struct lambda_function_configuration *out)
@@ -132,25 +104,6 @@ static int insert_function(struct lambda *l, struct fn *f, struct fn_version *la
     return r;
 }
 
-// The published twin of a configuration: its own version, ARN and revision.
-static void as_published(struct call *c, const struct fn *f, uint64_t number,
-                         struct lambda_function_configuration *config)
-{
-    config->version = arena_printf(c->arena, "%llu", (unsigned long long)number);
-    config->function_arn =
-        arena_printf(c->arena, "%.*s:%.*s", STR_ARG(f->arn), STR_ARG(config->version));
-    config->revision_id = lambda_uuid(c->arena);
-    if (config->snap_start && str_eq(config->snap_start->apply_on, STR("PublishedVersions"))) {
-        struct lambda_snap_start_response *s =
-            arena_new(c->arena, struct lambda_snap_start_response);
-        if (s) {
-            *s = *config->snap_start;
-            s->optimization_status = STR("On");
-            config->snap_start = s;
-        }
-    }
-}
-
 int lambda_create_function(struct call *c, const struct lambda_create_function_in *in,
                            struct lambda_create_function_out *out, struct err *err)
 {
@@ -178,7 +131,7 @@ int lambda_create_function(struct call *c, const struct lambda_create_function_i
                    err);
     if (r < 0)
         return r;
-    code_prepare(l, &config, package.sha256);
+    code_prepare(l, config.runtime, package.sha256, &layers);
 
     _cleanup_(lambda_change_end) struct lambda *locked = lambda_change(c);
     _cleanup_(fn_freep) struct fn *f = fn_new(c->account, c->region, name);
@@ -193,11 +146,11 @@ int lambda_create_function(struct call *c, const struct lambda_create_function_i
     config.function_arn = arena_str(c->arena, f->arn);
     config.version = STR(LAMBDA_LATEST);
     touch(c, &config);
-    struct version_parts parts = parts_of(f, 0, package.sha256, &layers);
+    struct version_parts parts = version_parts_of(f, 0, package.sha256, &layers);
     r = fn_version_new(l, &parts, &config, &latest, err);
     *out = config;
     if (r == 0 && WIRE_GET(in, publish, false)) {
-        as_published(c, f, 1, out);
+        version_as_published(c, f, 1, out);
         parts.number = 1;
         r = fn_version_new(l, &parts, out, &published, err);
     }
@@ -215,7 +168,7 @@ int lambda_create_function(struct call *c, const struct lambda_create_function_i
     if (tags)
         fn_put_record(l, f, TAKE_PTR(tags));
     fn_put(l, TAKE_PTR(f));
-    say_pending(out);
+    version_say_pending(out);
     return 0;
 }
 
@@ -334,17 +287,15 @@ int lambda_update_function_code(struct call *c, const struct lambda_update_funct
             r = revision_check(in->revision_id, v->config->revision_id, err);
         if (r < 0)
             return r;
-        layers_of(v, &layers);
+        version_layers(v, &layers);
         runtime = arena_str(c->arena, v->config->runtime);
     }
     r = code_store(l, c, &code, PACKAGE_MAX_UNPACKED_BYTES - layer_bytes(l, &layers), dry_run,
                    &package, err);
     if (r < 0)
         return r;
-    if (!dry_run) {
-        const struct lambda_function_configuration wanted = {.runtime = runtime};
-        code_prepare(l, &wanted, package.sha256);
-    }
+    if (!dry_run)
+        code_prepare(l, runtime, package.sha256, &layers);
 
     _cleanup_(lambda_change_end) struct lambda *locked = lambda_change(c);
     struct fn_target t;
@@ -358,7 +309,7 @@ int lambda_update_function_code(struct call *c, const struct lambda_update_funct
         return r;
     fn_version_hold(c, v);
     struct lambda_function_configuration config = *v->config;
-    layers_of(v, &layers);
+    version_layers(v, &layers);
     if (in->architectures.ptr) {
         r = fn_config_architectures(c, &in->architectures, &config, err);
         if (r < 0)
@@ -369,11 +320,11 @@ int lambda_update_function_code(struct call *c, const struct lambda_update_funct
     *out = config;
     if (dry_run)
         return 0;
-    struct version_parts parts = parts_of(t.fn, 0, package.sha256, &layers);
+    struct version_parts parts = version_parts_of(t.fn, 0, package.sha256, &layers);
     r = fn_version_new(l, &parts, &config, &latest, err);
     if (r == 0 && WIRE_GET(in, publish, false)) {
         parts.number = t.fn->next_version;
-        as_published(c, t.fn, parts.number, out);
+        version_as_published(c, t.fn, parts.number, out);
         r = fn_version_new(l, &parts, out, &published, err);
         if (r < 0)
             fn_version_unref(latest);
@@ -386,13 +337,13 @@ int lambda_update_function_code(struct call *c, const struct lambda_update_funct
     return 0;
 }
 
-int lambda_update_function_configuration(struct call *c,
-                                         const struct lambda_update_function_configuration_in *in,
-                                         struct lambda_update_function_configuration_out *out,
-                                         struct err *err)
+static int update_configuration(struct call *c,
+                                const struct lambda_update_function_configuration_in *in,
+                                struct lambda_function_configuration *out,
+                                struct config_layers *layers, char sha256[static SHA256_HEX_BYTES],
+                                struct err *err)
 {
     _cleanup_(lambda_change_end) struct lambda *l = lambda_change(c);
-    struct config_layers layers;
     struct fn_target t;
     struct fn_version *v, *latest = NULL;
     int r = fn_find(l, c, in->function_name, STR_NULL, &t, err);
@@ -404,21 +355,20 @@ int lambda_update_function_configuration(struct call *c,
     if (r < 0)
         return r;
     fn_version_hold(c, v);
-    layers_of(v, &layers);
+    version_layers(v, layers);
     *out = *v->config;
-    r = fn_config_update(l, c, in, out, &layers, err);
+    r = fn_config_update(l, c, in, out, layers, err);
     if (r < 0)
         return r;
-    if (package_unpacked_bytes(l->code_dir, v->sha256) + layer_bytes(l, &layers) >
+    if (package_unpacked_bytes(l->code_dir, v->sha256) + layer_bytes(l, layers) >
         PACKAGE_MAX_UNPACKED_BYTES)
         return lambda_invalid(err,
                               "Function code combined with layers exceeds the maximum allowed size "
                               "of %llu bytes.",
                               (unsigned long long)PACKAGE_MAX_UNPACKED_BYTES);
-    if (in->runtime.len > 0)
-        code_prepare(l, out, v->sha256);
+    memcpy(sha256, v->sha256, SHA256_HEX_BYTES);
     touch(c, out);
-    const struct version_parts parts = parts_of(t.fn, 0, v->sha256, &layers);
+    const struct version_parts parts = version_parts_of(t.fn, 0, v->sha256, layers);
     r = fn_version_new(l, &parts, out, &latest, err);
     if (r == 0)
         r = replace_latest(l, t.fn, latest, NULL, err);
@@ -428,116 +378,23 @@ int lambda_update_function_configuration(struct call *c,
     return 0;
 }
 
-// --- PublishVersion ---
-
-int lambda_publish_version(struct call *c, const struct lambda_publish_version_in *in,
-                           struct lambda_publish_version_out *out, struct err *err)
+int lambda_update_function_configuration(struct call *c,
+                                         const struct lambda_update_function_configuration_in *in,
+                                         struct lambda_update_function_configuration_out *out,
+                                         struct err *err)
 {
-    _cleanup_(lambda_change_end) struct lambda *l = lambda_change(c);
-    _cleanup_(fn_version_unrefp) struct fn_version *published = NULL;
-    _cleanup_(store_abortp) struct store_tx *tx = NULL;
+    char sha256[SHA256_HEX_BYTES];
     struct config_layers layers;
-    struct fn_target t;
-    struct fn_version *v;
-    int r = fn_find(l, c, in->function_name, STR_NULL, &t, err);
+    int r = update_configuration(c, in, out, &layers, sha256, err);
 
-    if (r < 0)
-        return r;
-    struct fn *f = t.fn;
-    v = f->versions[0];
-    r = revision_check(in->revision_id, v->config->revision_id, err);
-    if (r < 0)
-        return r;
-    if (in->code_sha256.len > 0 && !str_eq(in->code_sha256, v->config->code_sha256))
-        return lambda_invalid(err,
-                              "CodeSHA256 (%.*s) is different from current CodeSHA256 in $LATEST "
-                              "(%.*s). Please try again with the CodeSHA256 in $LATEST.",
-                              (int)(in->code_sha256.len > 64 ? 64 : in->code_sha256.len),
-                              in->code_sha256.ptr, STR_ARG(v->config->code_sha256));
-    fn_version_hold(c, v);
-    // Nothing changed since the newest version: that one is the answer, as on AWS.
-    struct fn_version *newest = f->versions[f->n_versions - 1];
-    if (newest->number > 0 && str_eq(newest->config->last_modified, v->config->last_modified) &&
-        str_eq(newest->config->code_sha256, v->config->code_sha256)) {
-        fn_version_hold(c, newest);
-        *out = *newest->config;
-        return 0;
-    }
-    layers_of(v, &layers);
-    *out = *v->config;
-    if (!str_is_null(in->description))
-        out->description = in->description;
-    as_published(c, f, f->next_version, out);
-    const struct version_parts parts = parts_of(f, f->next_version, v->sha256, &layers);
-    r = fn_version_new(l, &parts, out, &published, err);
-    if (r == 0 && fn_reserve(l, f) < 0)
-        r = err_set(err, -ENOMEM, "out of memory");
-    if (r == 0)
-        r = store_begin(l->store, STORE_WRITE, &tx, err);
-    if (r == 0)
-        r = fn_store_version(tx, l, f, published, err);
-    if (r == 0)
-        r = fn_store_put(tx, f, parts.number + 1, err);
-    if (r == 0)
-        r = store_commit(&tx, err);
-    if (r < 0)
-        return r;
-    fn_put_version(l, f, TAKE_PTR(published));
-    say_pending(out);
-    out->last_update_status = STR("Successful");
-    return 0;
+    // Without the lock: compiling takes long, and an environment that starts meanwhile only starts
+    // a little later than it could.
+    if (r == 0 && (in->runtime.len > 0 || in->layers.n > 0))
+        code_prepare(lambda_of(c), out->runtime, sha256, &layers);
+    return r;
 }
 
 // --- DeleteFunction ---
-
-static bool alias_uses(const struct fn *f, struct str version)
-{
-    for (unsigned i = 0; i < f->n_records; i++) {
-        if (f->records[i]->kind != RECORD_ALIAS)
-            continue;
-        const struct lambda_alias_configuration *a = f->records[i]->value;
-        if (str_eq(a->function_version, version))
-            return true;
-        if (!a->routing_config)
-            continue;
-        for (size_t k = 0; k < a->routing_config->additional_version_weights.n; k++)
-            if (str_eq(a->routing_config->additional_version_weights.ptr[k].key, version))
-                return true;
-    }
-    return false;
-}
-
-static int delete_version(struct lambda *l, const struct fn_target *t, struct err *err)
-{
-    _cleanup_(store_abortp) struct store_tx *tx = NULL;
-    uint64_t number = lambda_version_number(t->qualifier);
-    int r;
-
-    if (str_eq(t->qualifier, STR(LAMBDA_LATEST)))
-        return lambda_invalid(err, "$LATEST version cannot be deleted without deleting the "
-                                   "function.");
-    if (number == 0)
-        return lambda_invalid(err, "Deletion of aliases is not currently supported.");
-    if (alias_uses(t->fn, t->qualifier)) {
-        err_field(err, "Type", "User");
-        return err_aws(err, &LAMBDA_RESOURCE_CONFLICT_EXCEPTION,
-                       "Version %.*s is used by one or more aliases. Please delete or update the "
-                       "aliases first.",
-                       STR_ARG(t->qualifier));
-    }
-    if (!fn_version_number(t->fn, number))
-        return 0; // AWS answers 204 for a version that is not there
-    r = store_begin(l->store, STORE_WRITE, &tx, err);
-    if (r == 0)
-        r = fn_store_delete_version(tx, t->fn, number, err);
-    if (r == 0)
-        r = store_commit(&tx, err);
-    if (r < 0)
-        return r;
-    fn_remove_version(l, t->fn, number);
-    runtime_forget(t->fn->account, t->fn->region, t->fn->name, t->qualifier);
-    return 0;
-}
 
 int lambda_delete_function(struct call *c, const struct lambda_delete_function_in *in,
                            struct lambda_delete_function_out *out, struct err *err)
@@ -551,7 +408,7 @@ int lambda_delete_function(struct call *c, const struct lambda_delete_function_i
         return r;
     WIRE_SET(out, status_code, 204);
     if (!str_is_null(t.qualifier))
-        return delete_version(l, &t, err);
+        return version_delete(l, &t, err);
     r = store_begin(l->store, STORE_WRITE, &tx, err);
     if (r == 0)
         r = fn_store_delete(tx, t.fn, err);
@@ -570,7 +427,7 @@ int lambda_delete_function(struct call *c, const struct lambda_delete_function_i
     return 0;
 }
 
-// --- ListFunctions, ListVersionsByFunction ---
+// --- ListFunctions ---
 
 int lambda_list_functions(struct call *c, const struct lambda_list_functions_in *in,
                           struct lambda_list_functions_out *out, struct err *err)
@@ -610,42 +467,5 @@ int lambda_list_functions(struct call *c, const struct lambda_list_functions_in 
         }
     }
     out->functions.n = count;
-    return 0;
-}
-
-int lambda_list_versions_by_function(struct call *c,
-                                     const struct lambda_list_versions_by_function_in *in,
-                                     struct lambda_list_versions_by_function_out *out,
-                                     struct err *err)
-{
-    _cleanup_(lambda_look_end) struct lambda *l = lambda_look(c);
-    size_t max = (size_t)WIRE_GET(in, max_items, LAMBDA_PAGE_DEFAULT), count = 0;
-    uint64_t after = lambda_version_number(in->marker);
-    struct fn_target t;
-    int r = fn_find(l, c, in->function_name, STR_NULL, &t, err);
-
-    if (r < 0)
-        return r;
-    if (max > LAMBDA_PAGE_DEFAULT)
-        max = LAMBDA_PAGE_DEFAULT;
-    out->versions.ptr = arena_new_array(c->arena, struct lambda_function_configuration, max + 1);
-    if (!out->versions.ptr)
-        return err_set(err, -ENOMEM, "out of memory");
-    for (unsigned i = 0; i < t.fn->n_versions; i++) {
-        struct fn_version *v = t.fn->versions[i];
-        if (in->marker.len > 0 && v->number <= after)
-            continue;
-        if (count == max) {
-            out->next_marker =
-                arena_printf(c->arena, "%llu", (unsigned long long)t.fn->versions[i - 1]->number);
-            break;
-        }
-        fn_version_hold(c, v);
-        out->versions.ptr[count] = *v->config;
-        out->versions.ptr[count].function_arn =
-            arena_printf(c->arena, "%.*s:%.*s", STR_ARG(t.fn->arn), STR_ARG(v->config->version));
-        count++;
-    }
-    out->versions.n = count;
     return 0;
 }

@@ -221,13 +221,25 @@ int fn_save_record(struct lambda *l, struct fn *f, struct fn_record *r, struct e
 int fn_drop_record(struct lambda *l, struct fn *f, enum record_kind kind, struct str qualifier,
                    struct err *err);
 
-// --- configs.c: from what a client asks for to a checked configuration ---
+// --- versions.c ---
 
 struct config_layers {
     char sha256[LAMBDA_MAX_LAYERS][SHA256_HEX_BYTES];
     unsigned n;
     uint64_t unpacked_bytes;
 };
+struct version_parts version_parts_of(const struct fn *f, uint64_t number, const char *sha256,
+                                      const struct config_layers *layers);
+void version_layers(const struct fn_version *v, struct config_layers *out);
+void version_say_pending(struct lambda_function_configuration *out);
+// The published twin of a configuration: its own version, ARN and revision.
+void version_as_published(struct call *c, const struct fn *f, uint64_t number,
+                          struct lambda_function_configuration *config);
+// DeleteFunction with a qualifier. Under `change`.
+int version_delete(struct lambda *l, const struct fn_target *t, struct err *err);
+
+// --- configs.c: from what a client asks for to a checked configuration ---
+
 int fn_config_create(struct lambda *l, struct call *c, const struct lambda_create_function_in *in,
                      struct lambda_function_configuration *out, struct config_layers *layers,
                      struct err *err);
@@ -245,9 +257,9 @@ struct code_source {
 };
 int code_store(struct lambda *l, struct call *c, const struct code_source *code, uint64_t max_bytes,
                bool dry_run, struct package *out, struct err *err);
-// Compiles what the runtime of this configuration wants compiled.
-void code_prepare(struct lambda *l, const struct lambda_function_configuration *config,
-                  const char *sha256);
+// Compiles what the runtime of this name wants compiled, in the code and its layers.
+void code_prepare(struct lambda *l, struct str runtime, const char *sha256,
+                  const struct config_layers *layers);
 // A presigned URL of a package, for GetFunction and GetLayerVersion.
 int code_location(struct lambda *l, struct call *c, const char *sha256, struct str *out,
                   struct err *err);
