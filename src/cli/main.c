@@ -5,8 +5,10 @@
 #include "cli/verb.h"
 
 #include "base/cleanup.h"
+#include "base/hash.h"
 #include "cli/link.h"
 #include "cli/settings.h"
+#include "os/random.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -156,6 +158,7 @@ int main(int argc, char **argv)
 {
     const struct cli_verb *v;
 
+    hash_seed(os_random_u64(), os_random_u64()); // nobody can send keys that all collide
     if (argc < 2) {
         overview(stderr);
         return EXIT_USAGE;
