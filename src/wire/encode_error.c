@@ -176,7 +176,8 @@ static void rest_xml_body(const struct wire_service *s, const struct failure *f,
                           struct str request_id, struct buf *b)
 {
     buf_add(b, STR("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error>"));
-    xml_field(b, STR("Code"), str_from(f->code));
+    // What is not the service's own, such as a wrong signature, has the older spelling there.
+    xml_field(b, STR("Code"), str_from(f->sh ? f->code : f->query_code));
     xml_field(b, STR("Message"), f->message);
     xml_fields(s, f, b);
     xml_field(b, STR("RequestId"), request_id);

@@ -323,9 +323,54 @@ static void unknown_actions(void **state)
     assert_ptr_equal(err.aws, &WIRE_MISSING_ACTION);
 }
 
+// A request for each protocol, decoded with ever more memory until it is enough.
+static void memory_runs_out(void **state)
+{
+    static const struct {
+        enum wire_protocol protocol;
+        const char *body;
+    } cases[] = {
+        {WIRE_REST_JSON, "{\"Code\":{\"ZipFile\":\"aGVsbG8=\"},\"Tags\":{\"a\":\"\\u0041\"},"
+                         "\"Layers\":[\"x\",\"y\"]}"},
+        {WIRE_QUERY, "Code.ZipFile=aGVsbG8%3D&Tags.entry.1.key=a%20b&Tags.entry.1.value=c&"
+                     "Layers.member.1=x"},
+        {WIRE_REST_XML, "<a><Code><ZipFile>aGVsbG8=</ZipFile></Code><Tags><entry><key>a&lt;</key>"
+                        "<value>b</value></entry></Tags></a>"},
+        {WIRE_RPC_V2_CBOR, "\xbf\x64"
+                           "Code\xa1\x67"
+                           "ZipFile\x5f\x41"
+                           "a\xff\x64"
+                           "Tags\xa1\x61"
+                           "a\x61"
+                           "b\xff"},
+    };
+    const struct wire_operation *op = wire_operation_named(&wire_lambda, STR("CreateFunction"));
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct wire_http_in in = {.path = STR("/2015-03-31/functions"),
+                                  .body = str_from(cases[i].body)};
+        int r = -ENOMEM;
+
+        for (size_t bytes = 0; r != 0; bytes += 16) {
+            struct lambda_create_function_in f = {0};
+            struct err err = ERR_INIT;
+            struct arena small;
+
+            arena_init(&small, bytes);
+            r = wire_decode(op, cases[i].protocol, &in, &small, &f, &err);
+            if (r != 0 && r != -ENOMEM)
+                fail_msg("case %zu with %zu bytes: %s", i, bytes, err.message);
+            arena_finish(&small);
+            assert_true(bytes < (1 << 20));
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(memory_runs_out, begin, end),
         cmocka_unit_test_setup_teardown(tables_are_sound, begin, end),
         cmocka_unit_test_setup_teardown(routing, begin, end),
         cmocka_unit_test_setup_teardown(decodes_lambda, begin, end),
