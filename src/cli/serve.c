@@ -259,9 +259,8 @@ static int find_interpreters(struct serve *s, struct buf *text, struct err *err)
     struct buf paths;
     int r;
 
-    interpreters_find(&found);
     snprintf(path, sizeof(path), "%s/run/interpreters", s->data_dir);
-    r = interpreters_save(&found, path, err);
+    r = interpreters_find_cached(&found, path, err);
     if (r == 0 && geteuid() == 0 && lchown(path, s->uid, s->gid) < 0)
         r = err_errno(err, errno, "chown %s", path);
     if (r < 0)

@@ -28,6 +28,9 @@ struct interpreters {
 // Blocking: reads folders and asks `node` for its version. One of each Python 3.x (from 3.8) and
 // of each Node.js major (from 18), the first found in PATH, then what version managers installed.
 void interpreters_find(struct interpreters *out);
+// The same, taking the version of a `node` that has not changed since from the file of an earlier
+// interpreters_save() instead of running it. Writes the file when the list is another one.
+int interpreters_find_cached(struct interpreters *out, const char *path, struct err *err);
 int interpreters_save(const struct interpreters *list, const char *path, struct err *err);
 int interpreters_load(struct interpreters *out, const char *path, struct err *err);
 
