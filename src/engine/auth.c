@@ -34,10 +34,15 @@ static bool find_root(void *ctx, struct arena *arena, struct str access_key,
 
 int engine_add_auth_provider(struct engine *e, struct auth_provider provider, struct err *err)
 {
-    if (e->n_providers == ENGINE_MAX_PROVIDERS)
-        return err_set(err, -ENOSPC, "too many credential providers");
-    e->providers[e->n_providers++] = provider;
-    return 0;
+    int r = 0;
+
+    pthread_mutex_lock(&e->adding);
+    if (e->n_providers < ENGINE_MAX_PROVIDERS)
+        e->providers[e->n_providers++] = provider;
+    else
+        r = err_set(err, -ENOSPC, "too many credential providers");
+    pthread_mutex_unlock(&e->adding);
+    return r;
 }
 
 static bool find_credential(struct call *c, const struct sigv4_claim *claim, struct credential *out)

@@ -72,28 +72,43 @@ int64_t engine_scaled_ms(struct engine *e, int64_t ms)
 
 int engine_add_site(struct engine *e, struct engine_site site, struct err *err)
 {
-    if (e->n_sites == ENGINE_MAX_SITES)
-        return err_set(err, -ENOSPC, "too many sites");
-    e->sites[e->n_sites++] = site;
-    return 0;
+    int r = 0;
+
+    pthread_mutex_lock(&e->adding);
+    if (e->n_sites < ENGINE_MAX_SITES)
+        e->sites[e->n_sites++] = site;
+    else
+        r = err_set(err, -ENOSPC, "too many sites");
+    pthread_mutex_unlock(&e->adding);
+    return r;
 }
 
 int engine_add_metrics(struct engine *e, void (*fn)(void *ctx, struct buf *out), void *ctx,
                        struct err *err)
 {
-    if (e->n_metrics == ENGINE_MAX_REPORTERS)
-        return err_set(err, -ENOSPC, "too many metrics");
-    e->metrics[e->n_metrics++] = (struct reporter){.metrics = fn, .ctx = ctx};
-    return 0;
+    int r = 0;
+
+    pthread_mutex_lock(&e->adding);
+    if (e->n_metrics < ENGINE_MAX_REPORTERS)
+        e->metrics[e->n_metrics++] = (struct reporter){.metrics = fn, .ctx = ctx};
+    else
+        r = err_set(err, -ENOSPC, "too many metrics");
+    pthread_mutex_unlock(&e->adding);
+    return r;
 }
 
 int engine_add_health(struct engine *e, void (*fn)(void *ctx, struct json_writer *w), void *ctx,
                       struct err *err)
 {
-    if (e->n_health == ENGINE_MAX_REPORTERS)
-        return err_set(err, -ENOSPC, "too many health reporters");
-    e->health[e->n_health++] = (struct reporter){.health = fn, .ctx = ctx};
-    return 0;
+    int r = 0;
+
+    pthread_mutex_lock(&e->adding);
+    if (e->n_health < ENGINE_MAX_REPORTERS)
+        e->health[e->n_health++] = (struct reporter){.health = fn, .ctx = ctx};
+    else
+        r = err_set(err, -ENOSPC, "too many health reporters");
+    pthread_mutex_unlock(&e->adding);
+    return r;
 }
 
 // --- life ---
@@ -128,6 +143,7 @@ static void engine_free(struct engine *e)
         free(e->slots[i].counters);
     }
     parking_finish(&e->parking);
+    pthread_mutex_destroy(&e->adding);
     free((char *)e->config.data_dir);
     free((char *)e->config.region);
     free((char *)e->config.account);
@@ -159,6 +175,7 @@ int engine_create(const struct engine_config *config, struct engine **out, struc
         e->config.time_scale = 1.0;
     e->started_ms = os_now_ms();
     parking_init(&e->parking);
+    pthread_mutex_init(&e->adding, NULL);
     if (!e->config.data_dir || !e->config.region || !e->config.account ||
         !e->config.root_access_key || !e->config.root_secret || !e->config.version) {
         engine_free(e);
@@ -179,24 +196,60 @@ int engine_create(const struct engine_config *config, struct engine **out, struc
 
 static void stop_services(struct engine *e)
 {
-    while (e->n_started > 0) {
-        const struct engine_service *s = e->slots[--e->n_started].service;
-        if (s->stop)
-            s->stop(e);
+    for (unsigned i = e->n_slots; i > 0; i--) {
+        struct engine_slot *slot = &e->slots[i - 1];
+        if (slot->started && slot->service->stop)
+            slot->service->stop(e);
+        slot->started = false;
     }
+}
+
+static void *start_one(void *p)
+{
+    struct engine_slot *slot = p;
+
+    slot->start_result = slot->service->start(slot->engine, &slot->start_err);
+    return NULL;
+}
+
+// All at once: each opens files and waits for the disk, and none needs another while it starts.
+static void start_all(struct engine *e)
+{
+    pthread_t threads[ENGINE_MAX_SERVICES];
+    bool threaded[ENGINE_MAX_SERVICES] = {false};
+
+    for (unsigned i = 0; i < e->n_slots; i++) {
+        struct engine_slot *slot = &e->slots[i];
+        slot->engine = e;
+        if (!slot->service->start)
+            continue;
+        threaded[i] = i + 1 < e->n_slots && pthread_create(&threads[i], NULL, start_one, slot) == 0;
+        if (!threaded[i])
+            start_one(slot);
+    }
+    for (unsigned i = 0; i < e->n_slots; i++)
+        if (threaded[i])
+            pthread_join(threads[i], NULL);
 }
 
 int engine_start(struct engine *e, struct err *err)
 {
+    int r = 0;
+
+    start_all(e);
     for (unsigned i = 0; i < e->n_slots; i++) {
-        const struct engine_service *s = e->slots[i].service;
-        int r = s->start ? s->start(e, err) : 0;
-        if (r < 0) {
-            err_wrap(err, "start %s", s->wire->name);
-            stop_services(e);
-            return r;
-        }
-        e->n_started = i + 1;
+        struct engine_slot *slot = &e->slots[i];
+        slot->started = slot->start_result >= 0;
+        if (slot->started || r < 0)
+            continue;
+        r = slot->start_result;
+        if (err)
+            *err = slot->start_err;
+        err_wrap(err, "start %s", slot->service->wire->name);
+    }
+    if (r < 0) {
+        stop_services(e);
+        return r;
     }
     runtime_set_platform_handler(engine_handle, e);
     if (e->config.no_auth)

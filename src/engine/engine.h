@@ -36,7 +36,8 @@ struct engine_service {
     const struct wire_service *wire;
     const struct engine_op *ops;
     unsigned n_ops;
-    // Opens the service's store and loads its tables; on the starting thread, before any request.
+    // Opens the service's store and loads its tables; before any request. Services start at the
+    // same time, each on a thread of its own: nothing of another service is there yet.
     int (*start)(struct engine *e, struct err *err);
     // Optional. After every handler has returned.
     void (*stop)(struct engine *e);
@@ -61,7 +62,7 @@ struct engine_config {
 
 // The configuration's strings are copied. *out is untouched on failure.
 int engine_create(const struct engine_config *config, struct engine **out, struct err *err);
-// Starts the services in order; the first that fails stops those before it.
+// Starts the services, all at the same time; when one fails, the others are stopped again.
 int engine_start(struct engine *e, struct err *err);
 // An http handler: ctx is the engine. On the request's loop.
 void engine_handle(void *ctx, struct http_request *req);

@@ -30,6 +30,11 @@ struct engine_slot { // a service in this engine
     const struct engine_op **ops; // by wire_operation.index, NULL where not implemented
     struct op_counters *counters; // the same; one more at the end for what has no operation
     void *state;
+    // while starting, each on its own thread
+    struct engine *engine;
+    int start_result;
+    struct err start_err;
+    bool started;
 };
 
 struct reporter {
@@ -50,7 +55,8 @@ struct parking {
 struct engine {
     struct engine_config config; // strings owned
     struct engine_slot slots[ENGINE_MAX_SERVICES];
-    unsigned n_slots, n_started;
+    unsigned n_slots;
+    pthread_mutex_t adding; // while services start: the arrays below
     struct auth_provider providers[ENGINE_MAX_PROVIDERS];
     unsigned n_providers;
     struct engine_site sites[ENGINE_MAX_SITES];
