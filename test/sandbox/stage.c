@@ -103,13 +103,44 @@ static bool greeted(void *ctx)
     return s->status.connected || s->lost;
 }
 
+static int connect_stage(struct stage *s, const struct stage_options *o)
+{
+    struct err err = ERR_INIT;
+    const struct keeper_events events = {on_exited, on_lost, s};
+    int pair[2], client_end[2];
+    if (message_pair(pair, &err) < 0)
+        return -1;
+    fflush(NULL);
+    s->keeper = fork();
+    if (s->keeper == 0) {
+        close(pair[0]);
+        keeper_child(s, o, pair[1]);
+    }
+    close(pair[1]);
+    s->main_fd = pair[0];
+    int r = message_pair(client_end, &err);
+    if (r >= 0)
+        r = keeper_attach(s->main_fd, client_end[1], &err);
+    if (r >= 0)
+        r = keeper_client_open(s->loop, client_end[0], &events, &s->client, &err);
+    if (r < 0) {
+        fprintf(stderr, "stage: %s\n", err.message);
+        return r;
+    }
+    close(client_end[1]);
+    if (!stage_until(s, greeted, s, 60000) || s->lost) {
+        fprintf(stderr, "stage: the keeper does not answer\n");
+        return -1;
+    }
+    return 0;
+}
+
 struct stage *stage_open(const struct stage_options *o)
 {
     struct err err = ERR_INIT;
     struct stage *s = calloc(1, sizeof(*s));
-    int pair[2];
     char path[256];
-    if (!s || message_pair(pair, &err) < 0)
+    if (!s || loop_create(&s->loop, &err) < 0)
         return NULL;
     s->next_id = 1;
     snprintf(s->dir, sizeof(s->dir), "/tmp/lambkin-sandbox-XXXXXX");
@@ -137,29 +168,21 @@ struct stage *stage_open(const struct stage_options *o)
     find_interpreter(s, "java", s->java, sizeof(s->java));
     for (size_t i = 0; i < ARRAY_LEN(o->interpreters) && o->interpreters[i]; i++)
         s->config.interpreters[s->config.n_interpreters++] = o->interpreters[i];
-    fflush(NULL);
-    s->keeper = fork();
-    if (s->keeper == 0) {
-        close(pair[0]);
-        keeper_child(s, o, pair[1]);
-    }
-    close(pair[1]);
-    s->main_fd = pair[0];
-    const struct keeper_events events = {on_exited, on_lost, s};
-    int client_end[2];
-    if (loop_create(&s->loop, &err) < 0 || message_pair(client_end, &err) < 0 ||
-        keeper_attach(s->main_fd, client_end[1], &err) < 0 ||
-        keeper_client_open(s->loop, client_end[0], &events, &s->client, &err) < 0) {
-        fprintf(stderr, "stage: %s\n", err.message);
-        return NULL;
-    }
-    close(client_end[1]);
-    if (!stage_until(s, greeted, s, 60000) || s->lost) {
-        fprintf(stderr, "stage: the keeper does not answer\n");
+    if (connect_stage(s, o) < 0) {
         stage_close(s);
         return NULL;
     }
     return s;
+}
+
+int stage_restart(struct stage *s, const struct stage_options *o)
+{
+    keeper_client_close(s->client);
+    s->client = NULL;
+    close(s->main_fd);
+    waitpid(s->keeper, NULL, 0);
+    s->lost = false;
+    return connect_stage(s, o);
 }
 
 int stage_close(struct stage *s)
@@ -234,6 +257,8 @@ static void on_exited(void *ctx, const struct sandbox_exit *e)
         return;
     if (e->program == 1)
         r->program = *e;
+    if (e->program > 1)
+        r->other = *e;
     if (e->program == 0) {
         r->sandbox = *e;
         r->gone = true;
@@ -279,14 +304,9 @@ bool stage_run_gone(void *ctx)
     return r->gone;
 }
 
-void stage_begin(struct stage *s, struct stage_run *r)
+static void describe(const struct stage_run *r, struct sandbox_spec *to)
 {
-    struct sandbox_spec spec;
-    sandbox_spec_init(&spec);
-    buf_init(&r->output, (size_t)1 << 20);
-    r->s.output_fd = r->s.control_fd = r->s.runtime_api_fd = r->s.endpoint_fd = -1;
-    r->s.memory_fd = r->s.freezer_fd = -1;
-    spec.id = s->next_id++;
+    struct sandbox_spec spec = *to;
     spec.binding.code_dir = "task";
     if (r->memory_mb)
         spec.binding.memory_mb = r->memory_mb;
@@ -303,6 +323,21 @@ void stage_begin(struct stage *s, struct stage_run *r)
     spec.program.env[spec.program.n_env++] = "AWS_LAMBDA_RUNTIME_API=127.0.0.1:9001";
     for (size_t i = 0; i < ARRAY_LEN(r->env) && r->env[i]; i++)
         spec.program.env[spec.program.n_env++] = r->env[i];
+    *to = spec;
+}
+
+void stage_begin(struct stage *s, struct stage_run *r)
+{
+    struct sandbox_spec spec;
+    sandbox_spec_init(&spec);
+    if (r->spec)
+        spec = *r->spec;
+    buf_init(&r->output, (size_t)1 << 20);
+    r->s.output_fd = r->s.control_fd = r->s.runtime_api_fd = r->s.endpoint_fd = -1;
+    r->s.memory_fd = r->s.freezer_fd = -1;
+    spec.id = s->next_id++;
+    if (!r->spec)
+        describe(r, &spec);
     runs[spec.id % ARRAY_LEN(runs)] = r;
     r->error = keeper_start(s->client, &spec, on_started, r, &r->err);
     if (r->error < 0) {
@@ -331,6 +366,54 @@ void stage_run_finish(struct stage_run *r)
     runs[r->s.id % ARRAY_LEN(runs)] = NULL;
     sandbox_started_finish(&r->s);
     buf_finish(&r->output);
+}
+
+// ---- answers ----
+
+struct reply {
+    bool done;
+    int r;
+    uint32_t program;
+    struct err *err;
+};
+
+static void on_done(void *ctx, uint64_t id, int r, uint32_t program, const struct err *err)
+{
+    struct reply *a = ctx;
+    (void)id;
+    a->done = true;
+    a->r = r;
+    a->program = program;
+    if (r < 0 && a->err)
+        *a->err = *err;
+}
+
+static bool replied(void *ctx)
+{
+    return ((struct reply *)ctx)->done;
+}
+
+int stage_inject(struct stage *s, struct stage_run *r, const struct sandbox_binding *b,
+                 const struct sandbox_program *p, struct err *err)
+{
+    struct reply a = {.err = err};
+    int x = keeper_inject(s->client, r->s.id, b, p, on_done, &a, err);
+    if (x < 0)
+        return x;
+    return stage_until(s, replied, &a, 30000) ? a.r : -ETIMEDOUT;
+}
+
+int stage_exec(struct stage *s, struct stage_run *r, const struct sandbox_program *p,
+               uint32_t *program, struct err *err)
+{
+    struct reply a = {.err = err};
+    int x = keeper_exec(s->client, r->s.id, p, on_done, &a, err);
+    if (x < 0)
+        return x;
+    if (!stage_until(s, replied, &a, 30000))
+        return -ETIMEDOUT;
+    *program = a.program;
+    return a.r;
 }
 
 // ---- counting ----

@@ -41,12 +41,14 @@ struct stage_run {
     const char *argv[8];
     const char *env[8];
     uint32_t memory_mb, tmp_mb, pids;
-    int deadline_ms; // 0: 10 s; then it is killed
+    const struct sandbox_spec *spec; // instead of all the above; its id is set here
+    int deadline_ms;                 // 0: 10 s; then it is killed
     // results
     struct buf output;
     bool started, timed_out, gone;
     struct sandbox_started s;
     struct sandbox_exit program, sandbox; // events of program 1 and 0
+    struct sandbox_exit other;            // of any other program, the last
     struct err err;
     int error;
 };
@@ -65,6 +67,13 @@ void stage_run_finish(struct stage_run *r);
 void stage_begin(struct stage *s, struct stage_run *r);
 bool stage_until(struct stage *s, bool (*done)(void *ctx), void *ctx, int deadline_ms);
 bool stage_run_gone(void *run);
+// Answers of the keeper, waited for: 0 or -errno, `program` its number.
+int stage_inject(struct stage *s, struct stage_run *r, const struct sandbox_binding *b,
+                 const struct sandbox_program *p, struct err *err);
+int stage_exec(struct stage *s, struct stage_run *r, const struct sandbox_program *p,
+               uint32_t *program, struct err *err);
+// A further keeper on the same data directory, after the first one has died.
+int stage_restart(struct stage *s, const struct stage_options *o);
 
 // What could leak, counted.
 struct stage_count {

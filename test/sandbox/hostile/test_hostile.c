@@ -147,7 +147,7 @@ static const struct expectation {
     {"eat_memory", "", MEMORY | OOM},
     {"fill_tmp", "ENOSPC", 0},
     {"fill_shm", "ENOSPC", 0},
-    {"fill_inodes", "ENOSPC", CONTROL},
+    {"fill_inodes", "ENOSPC", 0},
     {"fill_descriptors", "EMFILE within 1024", BARE},
     {"grow_pipe", "EPERM", BARE},
     {"fill_inotify", "EMFILE", BARE},

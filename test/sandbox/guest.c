@@ -1,0 +1,130 @@
+// guest.c - a small well-behaved program for sandboxes: guest VERB [ARGUMENT].
+//
+// echo: answers each line on descriptor 3 with "echo " before it; "cat PATH" with that file's
+// first line. Without libraries, so that it starts as fast as a program can.
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+static void on_term(int sig)
+{
+    (void)sig;
+    static const char text[] = "terminated\n";
+    if (write(1, text, sizeof(text) - 1) < 0)
+        _exit(2);
+    _exit(0);
+}
+
+static int first_line(const char *path, char *to, size_t room)
+{
+    int fd = open(path, O_RDONLY);
+    ssize_t n = fd < 0 ? -1 : read(fd, to, room - 1);
+    if (n < 0)
+        return snprintf(to, room, "%s", strerrorname_np(errno));
+    to[n] = '\0';
+    to[strcspn(to, "\n")] = '\0';
+    close(fd);
+    return (int)strlen(to);
+}
+
+static int echo(void)
+{
+    char line[512], text[400], answer[1024];
+    for (;;) {
+        ssize_t n = read(3, line, sizeof(line) - 1);
+        if (n <= 0)
+            return n < 0;
+        line[n] = '\0';
+        line[strcspn(line, "\n")] = '\0';
+        int len;
+        if (strncmp(line, "cat ", 4) == 0) {
+            first_line(line + 4, text, sizeof(text));
+            len = snprintf(answer, sizeof(answer), "%s\n", text);
+        } else {
+            len = snprintf(answer, sizeof(answer), "echo %s\n", line);
+        }
+        if (write(3, answer, (size_t)len) != len)
+            return 1;
+    }
+}
+
+static int dial(int port)
+{
+    struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons((unsigned short)port)};
+    char text[64];
+    a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    if (connect(fd, (struct sockaddr *)&a, sizeof(a)) < 0) {
+        printf("%s\n", strerrorname_np(errno));
+        return 1;
+    }
+    ssize_t n = read(fd, text, sizeof(text));
+    printf("got %.*s\n", (int)(n > 0 ? n : 0), text);
+    return 0;
+}
+
+static int eat(size_t mb)
+{
+    char *p = mmap(NULL, mb << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (p == MAP_FAILED)
+        return 1;
+    memset(p, 1, mb << 20);
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    const char *verb = argc > 1 ? argv[1] : "", *argument = argc > 2 ? argv[2] : "";
+    char text[400];
+    setvbuf(stdout, NULL, _IOLBF, 0);
+    if (strcmp(verb, "hello") == 0) {
+        if (write(1, "x\n", 2) != 2)
+            return 1;
+        return 0;
+    }
+    if (strcmp(verb, "echo") == 0)
+        return echo();
+    if (strcmp(verb, "exit") == 0)
+        return atoi(argument);
+    if (strcmp(verb, "raise") == 0)
+        return raise(atoi(argument));
+    if (strcmp(verb, "dial") == 0)
+        return dial(atoi(argument));
+    if (strcmp(verb, "eat") == 0)
+        return eat((size_t)atoi(argument));
+    if (strcmp(verb, "cat") == 0) {
+        first_line(argument, text, sizeof(text));
+        printf("%s\n", text);
+        return 0;
+    }
+    if (strcmp(verb, "env") == 0) {
+        printf("%s\n", getenv(argument) ? getenv(argument) : "(not set)");
+        return 0;
+    }
+    if (strcmp(verb, "cwd") == 0) {
+        printf("%s %u\n", getcwd(text, sizeof(text)) ? text : "?", getuid());
+        return 0;
+    }
+    if (strcmp(verb, "size") == 0) {
+        struct statvfs v;
+        if (statvfs(argument, &v) == 0)
+            printf("%lu\n", v.f_blocks * v.f_frsize >> 20);
+        return 0;
+    }
+    if (strcmp(verb, "wait") == 0) {
+        signal(SIGTERM, on_term);
+        printf("waiting\n");
+        for (;;)
+            pause();
+    }
+    printf("no verb %s\n", verb);
+    return 2;
+}

@@ -1,0 +1,571 @@
+// test_keeper.c - what the server relies on: starting, injecting, executing, signalling, freezing,
+// killing, running out of memory, refusing, and dying. With a real keeper: test_keeper GROUP DIR.
+#include "stage.h"
+
+#include "base/cleanup.h"
+#include "os/fd.h"
+#include "os/file.h"
+#include "os/message.h"
+#include "os/time.h"
+#include "sandbox/host_facts.h"
+#include "sandbox/protocol.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+static struct stage *stage;
+static struct stage_options options;
+
+// ---- small tools ----
+
+static void put_file(const char *name, const char *text)
+{
+    char path[256], dir[256];
+    snprintf(path, sizeof(path), "%s/%s", stage->dir, name);
+    snprintf(dir, sizeof(dir), "%s", path);
+    *strrchr(dir, '/') = '\0';
+    mkdir_p(dir, 0755, NULL);
+    FILE *f = fopen(path, "we");
+    assert_non_null(f);
+    fputs(text, f);
+    fclose(f);
+    chmod(path, 0644);
+}
+
+static struct sandbox_spec spec_of(const char *verb, const char *argument)
+{
+    struct sandbox_spec spec;
+    sandbox_spec_init(&spec);
+    spec.binding.code_dir = "task";
+    spec.program.argv[spec.program.n_argv++] = "/var/task/guest";
+    spec.program.argv[spec.program.n_argv++] = verb;
+    if (argument)
+        spec.program.argv[spec.program.n_argv++] = argument;
+    return spec;
+}
+
+static void assert_output(const struct stage_run *r, const char *text)
+{
+    assert_int_equal(r->error, 0);
+    assert_string_equal(r->output.len ? r->output.ptr : "", text);
+}
+
+// The NUL behind the output that the comparison wants.
+static void finish_output(struct stage_run *r)
+{
+    buf_add_char(&r->output, '\0');
+    r->output.len--;
+}
+
+static void run(struct stage_run *r, const struct sandbox_spec *spec)
+{
+    r->spec = spec;
+    r->deadline_ms = 60000;
+    stage_run(stage, r);
+    finish_output(r);
+    assert_false(r->timed_out);
+}
+
+static bool said_something(void *ctx)
+{
+    struct stage_run *r = ctx;
+    stage_run_gone(r);
+    return r->output.len > 0;
+}
+
+static void end(struct stage_run *r)
+{
+    keeper_kill(stage->client, r->s.id);
+    assert_true(stage_until(stage, stage_run_gone, r, 60000));
+    finish_output(r);
+}
+
+static void ask(int fd, const char *line, char *answer, size_t room, int wait_ms)
+{
+    struct pollfd p = {fd, POLLIN, 0};
+    answer[0] = '\0';
+    assert_int_equal(write(fd, line, strlen(line)), strlen(line));
+    if (poll(&p, 1, wait_ms) <= 0)
+        return;
+    ssize_t n = read(fd, answer, room - 1);
+    answer[n > 0 ? n : 0] = '\0';
+}
+
+#define NEEDS(condition)                                                                           \
+    if (!(condition)) {                                                                            \
+        print_message("skipped: not on this host: " #condition "\n");                              \
+        skip();                                                                                    \
+    }
+
+// ---- tests ----
+
+static void program_runs(void **state)
+{
+    (void)state;
+    struct sandbox_spec spec = spec_of("hello", NULL);
+    struct stage_run r = {0};
+    run(&r, &spec);
+    assert_output(&r, "x\n");
+    assert_int_equal(r.program.reason, SANDBOX_EXITED);
+    assert_int_equal(r.program.status, 0);
+    assert_int_equal(r.sandbox.reason, SANDBOX_EXITED);
+    if (stage->status.cgroup_memory)
+        assert_true(r.program.peak_memory_bytes > 0);
+    stage_run_finish(&r);
+}
+
+static void status_is_told(void **state)
+{
+    (void)state;
+    struct sandbox_spec spec = spec_of("exit", "7");
+    struct stage_run r = {0};
+    run(&r, &spec);
+    assert_int_equal(r.program.reason, SANDBOX_EXITED);
+    assert_int_equal(r.program.status, 7);
+    stage_run_finish(&r);
+
+    spec = spec_of("raise", "11");
+    r = (struct stage_run){0};
+    run(&r, &spec);
+    assert_int_equal(r.program.reason, SANDBOX_SIGNALLED);
+    assert_int_equal(r.program.status, SIGSEGV);
+    stage_run_finish(&r);
+}
+
+static void missing_program_is_told(void **state)
+{
+    (void)state;
+    struct sandbox_spec spec = spec_of("hello", NULL);
+    spec.program.argv[0] = "/var/task/bootstrap";
+    struct stage_run r = {0};
+    run(&r, &spec);
+    assert_int_equal(r.program.reason, SANDBOX_FAILED);
+    assert_int_equal(r.program.status, ENOENT);
+    assert_non_null(strstr(r.program.what, "bootstrap"));
+    stage_run_finish(&r);
+}
+
+static void environment_and_folder(void **state)
+{
+    (void)state;
+    struct sandbox_spec spec = spec_of("env", "COLOUR");
+    spec.program.env[spec.program.n_env++] = "COLOUR=green";
+    struct stage_run r = {0};
+    run(&r, &spec);
+    assert_output(&r, "green\n");
+    stage_run_finish(&r);
+
+    spec = spec_of("env", "KEEPER_SECRET");
+    r = (struct stage_run){0};
+    run(&r, &spec);
+    assert_output(&r, "(not set)\n");
+    stage_run_finish(&r);
+
+    spec = spec_of("cwd", NULL);
+    r = (struct stage_run){0};
+    run(&r, &spec);
+    assert_true(str_starts(buf_str(&r.output), STR("/var/task ")));
+    stage_run_finish(&r);
+}
+
+static void control_socket(void **state)
+{
+    (void)state;
+    char answer[512];
+    struct sandbox_spec spec = spec_of("echo", NULL);
+    spec.want_control = true;
+    struct stage_run r = {.spec = &spec};
+    stage_begin(stage, &r);
+    assert_int_equal(r.error, 0);
+    assert_true(r.s.control_fd >= 0);
+    assert_string_equal(r.s.task_root, "/var/task");
+    ask(r.s.control_fd, "one\n", answer, sizeof(answer), 60000);
+    assert_string_equal(answer, "echo one\n");
+    closep(&r.s.control_fd); // its end is seen inside
+    assert_true(stage_until(stage, stage_run_gone, &r, 60000));
+    assert_int_equal(r.program.reason, SANDBOX_EXITED);
+    stage_run_finish(&r);
+}
+
+// A managed runtime's spare: up and running before there is code.
+static void code_is_injected_into_a_live_program(void **state)
+{
+    (void)state;
+    NEEDS(stage->status.inject);
+    char answer[512];
+    struct err err = ERR_INIT;
+    struct sandbox_spec spec = spec_of("echo", NULL);
+    spec.binding.code_dir = NULL;
+    spec.program.argv[0] = "/var/runtime/guest";
+    spec.want_control = true;
+    struct stage_run r = {.spec = &spec};
+    stage_begin(stage, &r);
+    assert_int_equal(r.error, 0);
+    ask(r.s.control_fd, "cat /var/task/hello.txt\n", answer, sizeof(answer), 60000);
+    assert_string_equal(answer, "ENOENT\n");
+    struct sandbox_binding b = {.code_dir = "task",
+                                .layer_dirs = {"layers/a", "layers/b"},
+                                .n_layers = 2,
+                                .memory_mb = 256,
+                                .tmp_mb = 600};
+    assert_int_equal(stage_inject(stage, &r, &b, NULL, &err), 0);
+    ask(r.s.control_fd, "cat /var/task/hello.txt\n", answer, sizeof(answer), 60000);
+    assert_string_equal(answer, "hello from code\n");
+    ask(r.s.control_fd, "cat /opt/only-a\n", answer, sizeof(answer), 60000);
+    assert_string_equal(answer, "a\n");
+    ask(r.s.control_fd, "cat /opt/both\n", answer, sizeof(answer), 60000);
+    assert_string_equal(answer, "b\n"); // the later layer's
+    assert_int_equal(stage_inject(stage, &r, &b, NULL, &err), -EBUSY);
+    end(&r);
+    assert_int_equal(r.sandbox.reason, SANDBOX_KILLED);
+    stage_run_finish(&r);
+}
+
+// A custom runtime's spare: nothing runs but pid 1.
+static void program_is_injected_into_a_waiting_sandbox(void **state)
+{
+    (void)state;
+    NEEDS(stage->status.inject);
+    struct err err = ERR_INIT;
+    struct sandbox_spec spec;
+    sandbox_spec_init(&spec);
+    struct stage_run r = {.spec = &spec};
+    stage_begin(stage, &r);
+    assert_int_equal(r.error, 0);
+    struct sandbox_spec with = spec_of("size", "/tmp");
+    with.binding.tmp_mb = 700;
+    assert_int_equal(stage_inject(stage, &r, &with.binding, &with.program, &err), 0);
+    assert_true(stage_until(stage, stage_run_gone, &r, 60000));
+    finish_output(&r);
+    assert_output(&r, "700\n");
+    assert_int_equal(r.program.reason, SANDBOX_EXITED);
+    stage_run_finish(&r);
+}
+
+static void further_programs(void **state)
+{
+    (void)state;
+    struct err err = ERR_INIT;
+    struct sandbox_spec spec = spec_of("wait", NULL), extension = spec_of("exit", "3");
+    struct stage_run r = {.spec = &spec};
+    uint32_t number = 0;
+    spec.keep_on_exit = true;
+    stage_begin(stage, &r);
+    assert_true(stage_until(stage, said_something, &r, 60000));
+    assert_int_equal(stage_exec(stage, &r, &extension.program, &number, &err), 0);
+    assert_int_equal(number, 2);
+    int64_t until = os_mono_ms() + 60000;
+    while (r.other.program != 2 && os_mono_ms() < until)
+        stage_until(stage, stage_run_gone, &r, 5);
+    assert_int_equal(r.other.program, 2);
+    assert_int_equal(r.other.status, 3);
+    assert_false(r.gone);
+    // The main program ends, the sandbox stays.
+    keeper_signal(stage->client, r.s.id, 1, SIGTERM);
+    until = os_mono_ms() + 60000;
+    while (r.program.program != 1 && os_mono_ms() < until)
+        stage_until(stage, stage_run_gone, &r, 5);
+    assert_int_equal(r.program.reason, SANDBOX_EXITED);
+    assert_false(r.gone);
+    end(&r);
+    assert_output(&r, "waiting\nterminated\n");
+    stage_run_finish(&r);
+}
+
+static void frozen_is_silent(void **state)
+{
+    (void)state;
+    char answer[512];
+    struct sandbox_spec spec = spec_of("echo", NULL);
+    spec.want_control = true;
+    struct stage_run r = {.spec = &spec};
+    stage_begin(stage, &r);
+    ask(r.s.control_fd, "one\n", answer, sizeof(answer), 60000);
+    assert_string_equal(answer, "echo one\n");
+    for (int direct = 0; direct < 2; direct++) {
+        if (direct && r.s.freezer_fd < 0)
+            break;
+        if (direct) {
+            assert_int_equal(sandbox_freeze(r.s.freezer_fd), 0);
+        } else {
+            keeper_freeze(stage->client, r.s.id);
+            usleep(100000); // no answer to wait for
+        }
+        ask(r.s.control_fd, "two\n", answer, sizeof(answer), 200);
+        assert_string_equal(answer, "");
+        if (direct)
+            assert_int_equal(sandbox_thaw(r.s.freezer_fd), 0);
+        else
+            keeper_thaw(stage->client, r.s.id);
+        ask(r.s.control_fd, "", answer, sizeof(answer), 60000);
+        assert_string_equal(answer, "echo two\n");
+    }
+    keeper_freeze(stage->client, r.s.id); // and dies frozen
+    end(&r);
+    stage_run_finish(&r);
+}
+
+static void memory_runs_out_alone(void **state)
+{
+    (void)state;
+    NEEDS(stage->status.cgroup_memory);
+    char answer[512];
+    uint64_t peak = 0;
+    struct sandbox_spec calm = spec_of("echo", NULL), greedy = spec_of("eat", "300");
+    calm.want_control = true;
+    struct stage_run a = {.spec = &calm}, b = {0};
+    stage_begin(stage, &a);
+    run(&b, &greedy);
+    assert_int_equal(b.program.reason, SANDBOX_OOM);
+    assert_true(b.program.oom_kills >= 1);
+    stage_run_finish(&b);
+    ask(a.s.control_fd, "still here\n", answer, sizeof(answer), 60000);
+    assert_string_equal(answer, "echo still here\n");
+    assert_int_equal(sandbox_memory_peak(a.s.memory_fd, &peak), 0);
+    assert_true(peak > 4096 && peak < (uint64_t)128 << 20);
+    end(&a);
+    stage_run_finish(&a);
+
+    greedy = spec_of("eat", "100");
+    greedy.binding.memory_mb = 256;
+    b = (struct stage_run){0};
+    run(&b, &greedy);
+    assert_int_equal(b.program.reason, SANDBOX_EXITED);
+    assert_true(b.program.peak_memory_bytes > (uint64_t)100 << 20);
+    stage_run_finish(&b);
+}
+
+static void listener_is_identity(void **state)
+{
+    (void)state;
+    struct sandbox_spec spec = spec_of("dial", "9001");
+    struct stage_run a = {.spec = &spec}, b = {.spec = &spec};
+    stage_begin(stage, &a);
+    stage_begin(stage, &b);
+    assert_int_equal(a.s.runtime_api_port, SANDBOX_RUNTIME_API_PORT);
+    for (int i = 0; i < 2; i++) {
+        struct stage_run *r = i ? &a : &b;
+        struct pollfd p = {r->s.runtime_api_fd, POLLIN, 0};
+        assert_int_equal(poll(&p, 1, 60000), 1);
+        _cleanup_close_ int fd = accept4(r->s.runtime_api_fd, NULL, NULL, SOCK_CLOEXEC);
+        assert_true(fd >= 0);
+        assert_int_equal(write(fd, i ? "A" : "B", 1), 1);
+    }
+    assert_true(stage_until(stage, stage_run_gone, &a, 60000));
+    assert_true(stage_until(stage, stage_run_gone, &b, 60000));
+    finish_output(&a);
+    finish_output(&b);
+    assert_output(&a, "got A\n");
+    assert_output(&b, "got B\n");
+    stage_run_finish(&a);
+    stage_run_finish(&b);
+}
+
+static void names_stay_below(void **state)
+{
+    (void)state;
+    static const char *const bad[] = {"link", "link/x", "not-there", "task/guest"};
+    char path[256];
+    snprintf(path, sizeof(path), "%s/code/link", stage->dir);
+    assert_int_equal(symlink("/etc", path), 0);
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+        struct sandbox_spec spec = spec_of("hello", NULL);
+        struct stage_run r = {0};
+        spec.binding.code_dir = bad[i];
+        run(&r, &spec);
+        assert_true(r.error < 0);
+        stage_run_finish(&r);
+    }
+    // Refused before they are sent, and by the keeper (malformed_is_fatal) as well.
+    static const char *const never[] = {"..", "a/../b", "/etc", "a//b", "./a"};
+    for (size_t i = 0; i < ARRAY_LEN(never); i++) {
+        struct sandbox_spec spec = spec_of("hello", NULL);
+        spec.id = 77;
+        spec.binding.code_dir = never[i];
+        assert_int_equal(sandbox_spec_check(&spec, NULL), -EINVAL);
+    }
+    struct sandbox_spec spec = spec_of("hello", NULL);
+    struct stage_run r = {0};
+    spec.binding.hot = true;
+    spec.binding.code_dir = "/etc";
+    run(&r, &spec);
+    assert_int_equal(r.error, -EACCES);
+    stage_run_finish(&r);
+}
+
+static void programs_are_listed(void **state)
+{
+    (void)state;
+    struct sandbox_spec spec = spec_of("hello", NULL);
+    struct stage_run r = {0};
+    spec.program.argv[0] = "/usr/bin/env";
+    run(&r, &spec);
+    assert_int_equal(r.error, -EACCES);
+    stage_run_finish(&r);
+}
+
+// Over a connection of its own: what is sent ends that connection, and nothing else.
+static void malformed_is_fatal(void **state)
+{
+    (void)state;
+    char room[1024];
+    struct sandbox_spec spec = spec_of("wait", NULL);
+    struct stage_run r = {.spec = &spec};
+    stage_begin(stage, &r);
+    for (int kind = 0; kind < 6; kind++) {
+        int pair[2];
+        assert_int_equal(message_pair(pair, NULL), 0);
+        assert_int_equal(keeper_attach(stage->main_fd, pair[1], NULL), 0);
+        close(pair[1]);
+        struct protocol_writer w;
+        protocol_begin(&w, room, PROTOCOL_START, 1, 1);
+        if (kind == 1)
+            protocol_put_u32(&w, 0xffffffff);
+        if (kind == 2 || kind == 3) { // a name that climbs out
+            struct sandbox_spec s = spec_of("hello", NULL);
+            s.binding.code_dir = kind == 2 ? "../../etc" : "/etc";
+            protocol_put_binding(&w, &s.binding);
+            protocol_put_program(&w, &s.program);
+            for (int i = 0; i < 3; i++)
+                protocol_put_u32(&w, 0);
+        }
+        if (kind == 4) // only main may
+            protocol_begin(&w, room, PROTOCOL_STOP, 0, 0);
+        ssize_t n = protocol_end(&w);
+        if (kind == 5)
+            room[0] = 'x';
+        assert_int_equal(message_send(pair[0], room, (size_t)n, NULL, 0, NULL), 0);
+        for (;;) { // the greeting, then the end
+            struct pollfd p = {pair[0], POLLIN, 0};
+            unsigned no_fds = 0;
+            assert_int_equal(poll(&p, 1, 60000), 1);
+            static char in[PROTOCOL_MAX_BYTES];
+            if (message_receive(pair[0], in, sizeof(in), NULL, &no_fds, NULL) <= 0)
+                break;
+        }
+        close(pair[0]);
+    }
+    assert_true(stage_until(stage, said_something, &r, 60000));
+    assert_false(r.gone);
+    end(&r);
+    stage_run_finish(&r);
+}
+
+#define MANY 60
+
+static bool all_gone(void *ctx)
+{
+    struct stage_run *r = ctx;
+    bool all = true;
+    for (int i = 0; i < MANY; i++)
+        all = stage_run_gone(&r[i]) && all;
+    return all;
+}
+
+static void many_at_once(void **state)
+{
+    (void)state;
+    static struct stage_run r[MANY];
+    struct sandbox_spec spec = spec_of("hello", NULL);
+    for (int i = 0; i < MANY; i++) {
+        r[i] = (struct stage_run){.spec = &spec};
+        stage_begin(stage, &r[i]);
+    }
+    assert_true(stage_until(stage, all_gone, r, 60000));
+    for (int i = 0; i < MANY; i++) {
+        finish_output(&r[i]);
+        assert_output(&r[i], "x\n");
+        stage_run_finish(&r[i]);
+    }
+}
+
+static bool is_lost(void *ctx)
+{
+    (void)ctx;
+    return stage->lost;
+}
+
+// kill -9 of the keeper: what it held dies, and its successor cleans up.
+static void keeper_dies(void **state)
+{
+    (void)state;
+    struct sandbox_spec spec = spec_of("wait", NULL);
+    struct stage_run r = {.spec = &spec};
+    stage_begin(stage, &r);
+    assert_true(stage_until(stage, said_something, &r, 60000));
+    pid_t inside = r.s.pid;
+    kill(stage->keeper, SIGKILL);
+    stage_until(stage, is_lost, NULL, 60000);
+    assert_true(stage->lost);
+    assert_true(r.gone);
+    assert_int_equal(r.sandbox.reason, SANDBOX_LOST);
+    int64_t until = os_mono_ms() + 60000;
+    while (kill(inside, 0) == 0 && os_mono_ms() < until)
+        usleep(1000);
+    assert_int_not_equal(kill(inside, 0), 0);
+    stage_run_finish(&r);
+    assert_int_equal(stage_restart(stage, &options), 0);
+    spec = spec_of("hello", NULL);
+    r = (struct stage_run){0};
+    run(&r, &spec);
+    assert_output(&r, "x\n");
+    stage_run_finish(&r);
+}
+
+int main(int argc, char **argv)
+{
+    static struct host_facts facts;
+    char path[512];
+    if (argc < 3)
+        return 2;
+    bool rootless = strcmp(argv[1], "rootless") == 0;
+    host_facts_probe(&facts);
+    if (geteuid() != 0 || (rootless ? !facts.user_ns : !facts.strict_possible)) {
+        printf("1..0 # SKIP needs root, and what strict isolation needs: see lambkin doctor\n");
+        return 77;
+    }
+    signal(SIGPIPE, SIG_IGN);
+    setenv("KEEPER_SECRET", "known to the keeper only", 1);
+    options = (struct stage_options){.degree = rootless ? SANDBOX_BEST_EFFORT : SANDBOX_STRICT,
+                                     .uid = rootless ? 65534 : 0};
+    stage = stage_open(&options);
+    if (!stage)
+        return 1;
+    snprintf(path, sizeof(path), "%s/guest", argv[2]);
+    if (stage_add(stage, path, "guest") < 0 || stage_add(stage, path, "../../runtime/guest") < 0)
+        return 1;
+    put_file("code/task/hello.txt", "hello from code\n");
+    put_file("code/layers/a/only-a", "a\n");
+    put_file("code/layers/a/both", "a\n");
+    put_file("code/layers/b/both", "b\n");
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(program_runs),
+        cmocka_unit_test(status_is_told),
+        cmocka_unit_test(missing_program_is_told),
+        cmocka_unit_test(environment_and_folder),
+        cmocka_unit_test(control_socket),
+        cmocka_unit_test(code_is_injected_into_a_live_program),
+        cmocka_unit_test(program_is_injected_into_a_waiting_sandbox),
+        cmocka_unit_test(further_programs),
+        cmocka_unit_test(frozen_is_silent),
+        cmocka_unit_test(memory_runs_out_alone),
+        cmocka_unit_test(listener_is_identity),
+        cmocka_unit_test(names_stay_below),
+        cmocka_unit_test(programs_are_listed),
+        cmocka_unit_test(malformed_is_fatal),
+        cmocka_unit_test(many_at_once),
+        cmocka_unit_test(keeper_dies),
+    };
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    return stage_close(stage) != 0 || failed ? 1 : 0;
+}
