@@ -96,9 +96,11 @@ group_build() {
     apt_install
 }
 
+# What the examples need: the interpreters, and a bundler for the one in TypeScript.
 group_runtimes() {
     want python3 python3
     want nodejs node
+    [ -x test/node/node_modules/.bin/esbuild ] || want esbuild esbuild
     apt_install
 }
 
