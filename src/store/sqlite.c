@@ -77,10 +77,17 @@ static void configure_sqlite(void)
     sqlite3_initialize();
 }
 
-static int set_pragmas(const struct store *s, struct store_conn *c, bool writer, struct err *err)
+static int set_pragmas(const struct store *s, struct store_conn *c, enum conn_purpose purpose,
+                       struct err *err)
 {
+    bool writer = purpose == CONN_WRITER;
     char sql[512];
 
+    if (purpose == CONN_MAKER)
+        return conn_script(c,
+                           "PRAGMA journal_mode = MEMORY; PRAGMA synchronous = OFF;"
+                           "PRAGMA foreign_keys = ON; PRAGMA trusted_schema = OFF;",
+                           err);
     snprintf(sql, sizeof(sql),
              "PRAGMA journal_mode = WAL;"
              "PRAGMA synchronous = %s;"
@@ -123,7 +130,8 @@ int conn_run(struct store_conn *c, enum conn_command command, struct err *err)
     return r;
 }
 
-int conn_open(const struct store *s, struct store_conn *c, bool writer, struct err *err)
+int conn_open(const struct store *s, const char *path, struct store_conn *c,
+              enum conn_purpose purpose, struct err *err)
 {
     static pthread_once_t configured = PTHREAD_ONCE_INIT;
     int code, r;
@@ -132,16 +140,16 @@ int conn_open(const struct store *s, struct store_conn *c, bool writer, struct e
     *c = (struct store_conn){.tx = {.store = (struct store *)s}};
     map_init(&c->statements);
     code = sqlite3_open_v2(
-        s->path, &c->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, NULL);
+        path, &c->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, NULL);
     if (code != SQLITE_OK) {
         r = conn_error(c, code, err);
         conn_close(c);
         return r;
     }
     sqlite3_busy_timeout(c->db, STORE_BUSY_TIMEOUT_MS);
-    r = set_pragmas(s, c, writer, err);
+    r = set_pragmas(s, c, purpose, err);
     if (r == 0)
-        r = prepare_commands(c, writer, err);
+        r = prepare_commands(c, purpose == CONN_WRITER, err);
     if (r < 0)
         conn_close(c);
     return r;

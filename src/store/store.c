@@ -5,10 +5,7 @@
 #include "store_impl.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 static store_fault_fn fault_fn;
 static void *fault_ctx;
@@ -29,40 +26,11 @@ int store_fault(enum store_op op, struct err *err)
 
 // --- opening and closing ---
 
-// The file must be there, private, and known to its directory before anything is written to it.
-static int make_file(const char *path, struct err *err)
-{
-    char dir[4096];
-    const char *slash = strrchr(path, '/');
-    int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-
-    if (fd < 0)
-        return errno == EEXIST ? 0 : err_errno(err, errno, "database %s", path);
-    close(fd);
-    if (!slash)
-        snprintf(dir, sizeof(dir), ".");
-    else
-        snprintf(dir, sizeof(dir), "%.*s", slash == path ? 1 : (int)(slash - path), path);
-    fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0)
-        return err_errno(err, errno, "directory %s", dir);
-    if (fsync(fd) < 0) {
-        int code = errno;
-        close(fd);
-        return err_errno(err, code, "directory %s", dir);
-    }
-    close(fd);
-    return 0;
-}
-
 int store_open_with(const struct store_options *o, struct store **out, struct err *err)
 {
     struct store *s;
     int r;
 
-    r = make_file(o->path, err);
-    if (r < 0)
-        return r;
     s = calloc(1, sizeof(*s));
     if (!s || !(s->path = strdup(o->path))) {
         free(s);
@@ -73,7 +41,9 @@ int store_open_with(const struct store_options *o, struct store **out, struct er
     pthread_mutex_init(&s->lock, NULL);
     pthread_cond_init(&s->reader_cond, NULL);
     list_init(&s->waiting);
-    r = conn_open(s, &s->writer, true, err);
+    r = creation_ensure(s, o->migrations, o->n_migrations, err);
+    if (r == 0)
+        r = conn_open(s, s->path, &s->writer, CONN_WRITER, err);
     if (r == 0)
         r = migrations_apply(&s->writer, o->migrations, o->n_migrations, err);
     if (r < 0) {
@@ -168,7 +138,8 @@ static int take_reader(struct store *s, struct store_conn **out, struct err *err
     }
 
     c = calloc(1, sizeof(*c));
-    r = c ? conn_open(s, c, false, err) : err_set(err, -ENOMEM, "no memory for a connection");
+    r = c ? conn_open(s, s->path, c, CONN_READER, err)
+          : err_set(err, -ENOMEM, "no memory for a connection");
     if (r < 0) {
         pthread_mutex_lock(&s->lock);
         s->readers--;

@@ -1,7 +1,8 @@
 // store_impl.h - what the files of src/store share.
 //
 // Division: sqlite.c knows SQLite (connections, statements, error codes); commit_queue.c knows who
-// may write and who commits for whom; migrations.c brings a file up to date; store.c is the face.
+// may write and who commits for whom; creation.c makes a file, migrations.c brings one up to date;
+// store.c is the face.
 #ifndef LAMBKIN_STORE_STORE_IMPL_H
 #define LAMBKIN_STORE_STORE_IMPL_H
 
@@ -13,6 +14,7 @@
 #include <sqlite3.h>
 
 #define STORE_MAX_GROUP 64
+#define STORE_MAX_PATH 4096
 #define STORE_MAX_READERS 32       // connections; a further reader waits for one
 #define STORE_KEPT_READERS 4       // idle ones that stay open
 #define STORE_MAX_STATEMENTS 256   // cached in one connection
@@ -109,8 +111,15 @@ struct store {
 // store.c
 int store_fault(enum store_op op, struct err *err);
 
+enum conn_purpose {
+    CONN_READER,
+    CONN_WRITER,
+    CONN_MAKER, // of a file that nobody knows yet: nothing is synced, no log is kept
+};
+
 // sqlite.c
-int conn_open(const struct store *s, struct store_conn *c, bool writer, struct err *err);
+int conn_open(const struct store *s, const char *path, struct store_conn *c,
+              enum conn_purpose purpose, struct err *err);
 void conn_close(struct store_conn *c); // accepts a zeroed one
 int conn_run(struct store_conn *c, enum conn_command command, struct err *err);
 // Any number of statements, not cached.
@@ -128,6 +137,11 @@ int queue_enter(struct store *s, struct err *err);
 // durable. queue_abort is told what failed (code 0: nothing, the caller changed its mind).
 int queue_commit(struct store *s, struct err *err);
 void queue_abort(struct store *s, const struct err *why);
+
+// creation.c
+// Makes the database file, with all migrations, unless it is there.
+int creation_ensure(const struct store *s, const struct store_migration *m, unsigned n,
+                    struct err *err);
 
 // migrations.c
 int migrations_apply(struct store_conn *c, const struct store_migration *m, unsigned n,

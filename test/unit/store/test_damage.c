@@ -83,6 +83,26 @@ static void the_file_is_private(void **state)
     store_close(s);
 }
 
+// Somebody was stopped while making the file.
+static void a_half_made_file_is_made_anew(void **state)
+{
+    static const struct store_migration broken[] = {{"bad", "CREATE TABLE item (id BIGINT); no"}};
+    struct store *s = NULL;
+    struct err err = ERR_INIT;
+    FILE *f = fopen(scratch_path(dir, "a.db.new"), "w");
+
+    (void)state;
+    assert_non_null(f);
+    fputs("half a database", f);
+    fclose(f);
+    assert_int_equal(store_open(scratch_path(dir, "a.db"), broken, 1, &s, &err), -EINVAL);
+    assert_int_equal(access(scratch_path(dir, "a.db"), F_OK), -1);
+    assert_int_equal(store_open(scratch_path(dir, "a.db"), schema, 1, &s, &err), 0);
+    assert_int_equal(access(scratch_path(dir, "a.db.new"), F_OK), -1);
+    assert_int_equal(insert(s, 1, STR("x"), &err), 0);
+    store_close(s);
+}
+
 static void no_directory(void **state)
 {
     struct store *s = NULL;
