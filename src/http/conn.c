@@ -291,9 +291,10 @@ int http_conn_send(struct http_conn *c, struct iovec *iov, int n)
         log_warn("a client that does not read is cut off");
         return settle(c, -EPIPE);
     }
-    if (!waits)
+    int r = c->ssl ? drain_out(c) : 1;
+    if (r == 1 && !waits)
         http_conn_deadline(c, c->listener->config.limits.write_ms);
-    return settle(c, c->ssl ? drain_out(c) : 1);
+    return settle(c, r);
 }
 
 int http_conn_send_file(struct http_conn *c, int fd, uint64_t offset, uint64_t length)
@@ -305,8 +306,10 @@ int http_conn_send_file(struct http_conn *c, int fd, uint64_t offset, uint64_t l
     c->file_fd = fd;
     c->file_offset = offset;
     c->file_left = length;
-    http_conn_deadline(c, c->listener->config.limits.write_ms);
-    return settle(c, drain_out(c));
+    int r = drain_out(c);
+    if (r == 1)
+        http_conn_deadline(c, c->listener->config.limits.write_ms);
+    return settle(c, r);
 }
 
 // ---- answers ----
@@ -392,16 +395,28 @@ static void feed_waiting(struct http_conn *c)
             break;
         buf_drop(&c->in, used);
     }
-    if (c->phase == CONN_UPGRADED && c->in.len > 0 && !http_conn_over(c))
-        http_conn_upgrade(c, c->protocol, c->protocol_data);
     if (c->in.len == 0 || c->phase == CONN_LINGER || c->closed)
         buf_finish(&c->in);
+}
+
+// What had been read when the connection was upgraded.
+static void give_waiting(struct http_conn *c)
+{
+    struct buf in = c->in;
+
+    if (in.len == 0)
+        return;
+    buf_init(&c->in, HTTP_INPUT_BYTES);
+    c->protocol->input(c, in.ptr, in.len);
+    buf_finish(&in);
 }
 
 static void take_input(struct http_conn *c, const char *data, size_t n)
 {
     if (c->phase == CONN_UPGRADED) {
-        c->protocol->input(c, data, n);
+        give_waiting(c);
+        if (!http_conn_over(c))
+            c->protocol->input(c, data, n);
         return;
     }
     if (c->in.len > 0) {
@@ -416,10 +431,6 @@ static void take_input(struct http_conn *c, const char *data, size_t n)
         }
         if (http_conn_over(c))
             return;
-        if (used < n && c->phase == CONN_UPGRADED) {
-            c->protocol->input(c, data + used, n - used);
-            return;
-        }
         if (used < n && c->phase != CONN_LINGER)
             buf_add(&c->in, (struct str){data + used, n - used});
     }
@@ -512,8 +523,20 @@ static void read_task(struct loop_task *t)
         (struct http_conn *)(void *)((char *)t - offsetof(struct http_conn, read_task));
 
     c->watching_task = false;
+    if (!http_conn_over(c) && c->phase == CONN_UPGRADED)
+        give_waiting(c);
     if (!http_conn_over(c))
         on_readable(c);
+}
+
+// Not right here: the loop's read buffer may be in use further up the stack.
+static void post_read(struct http_conn *c)
+{
+    if (c->watching_task)
+        return;
+    c->watching_task = true;
+    c->read_task.run = read_task;
+    loop_post(c->loop, &c->read_task);
 }
 
 void http_conn_resume(struct http_conn *c)
@@ -527,12 +550,8 @@ void http_conn_resume(struct http_conn *c)
         http_conn_close(c);
         return;
     }
-    // Not read right here: the loop's read buffer may be in use further up the stack.
-    if (c->ssl && !c->watching_task && SSL_has_pending(c->ssl)) {
-        c->watching_task = true;
-        c->read_task.run = read_task;
-        loop_post(c->loop, &c->read_task);
-    }
+    if (c->ssl && SSL_has_pending(c->ssl))
+        post_read(c);
     if (!http_conn_sending(c))
         phase_deadline(c);
     http_conn_watch(c);
@@ -544,12 +563,7 @@ void http_conn_upgrade(struct http_conn *c, const struct http_protocol *p, void 
     c->protocol_data = data;
     c->phase = CONN_UPGRADED;
     http_conn_deadline(c, INT64_MAX);
-    if (c->in.len > 0 && !c->parsing) {
-        struct buf in = c->in;
-        buf_init(&c->in, HTTP_INPUT_BYTES);
-        p->input(c, in.ptr, in.len);
-        buf_finish(&in);
-    }
+    post_read(c); // for what has been read already
 }
 
 // ---- events ----

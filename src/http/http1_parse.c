@@ -335,9 +335,7 @@ static ptrdiff_t run_parser(struct http_conn *c, const char *data, size_t n)
         c->parser_paused = true;
         return llhttp_get_error_pos(&c->parser) - data;
     }
-    http1_fail(c, e == HPE_USER && c->fail_status ? c->fail_status
-                  : e == HPE_INVALID_VERSION      ? 505
-                                                  : 400);
+    http1_fail(c, c->fail_status ? c->fail_status : e == HPE_INVALID_VERSION ? 505 : 400);
     return -1;
 }
 
