@@ -317,8 +317,13 @@ static void a_full_disk(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        CASE(the_file_is_private),       CASE(no_directory),           CASE(garbage_is_no_database),
-        CASE(a_damaged_page_is_noticed), CASE(another_process_writes), CASE(a_full_disk),
+        CASE(the_file_is_private),
+        CASE(no_directory),
+        CASE(a_half_made_file_is_made_anew),
+        CASE(garbage_is_no_database),
+        CASE(a_damaged_page_is_noticed),
+        CASE(another_process_writes),
+        CASE(a_full_disk),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
