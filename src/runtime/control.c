@@ -212,6 +212,7 @@ static void on_frame(struct environment *env, struct str body, char *owned)
         if (is_stale(env) || !split_error(body, &type, &json))
             return;
         set_function_error(env->inv, type, json);
+        env->leaving = env->in_head.flags & FRAME_FLAG_LEAVING;
         environment_answered(env);
         return;
     case FRAME_STREAM_BEGIN:
@@ -226,6 +227,7 @@ static void on_frame(struct environment *env, struct str body, char *owned)
         if (is_stale(env) || !split_error(body, &type, &json))
             return;
         env->streaming = true;
+        env->leaving = env->in_head.flags & FRAME_FLAG_LEAVING;
         stream_failed(env, type, json);
         environment_answered(env);
         return;

@@ -38,9 +38,7 @@
 
 #define EXPECT_ANSWER_US 100    // the loop looks that long before it sleeps: see loop_expect
 #define PEAK_EVERY_NS 100000000 // memory is looked at this often at most, and at the end
-#define SHUTDOWN_STUCK_MS 10000
 
-static void on_timer(struct loop_timer *t);
 static void begin_init(struct environment *env);
 static void go_idle(struct environment *env);
 
@@ -84,11 +82,11 @@ static bool take_slot(struct home *h, struct environment *env)
 
 static void timer_start(struct environment *env, int64_t ms)
 {
-    loop_timer_start(env->home->loop, &env->timer, ms, on_timer);
+    loop_timer_start(env->home->loop, &env->timer, ms, environment_on_timer);
 }
 
 // The sandbox is gone, or there never was one.
-static void environment_free(struct environment *env)
+void environment_free(struct environment *env)
 {
     struct home *h = env->home;
 
@@ -145,7 +143,7 @@ static void name_it(struct environment *env)
 }
 
 // Nothing runs yet, or what runs is of no use: whoever waited for it learns why.
-static void start_failed(struct environment *env, const struct err *err)
+void environment_start_failed(struct environment *env, const struct err *err)
 {
     struct err out = ERR_INIT;
 
@@ -219,7 +217,7 @@ void environment_start(struct home *h, struct pool *p, struct function_config *f
         r = keeper_start(h->keeper, &spec, on_started, h, &err);
     arena_finish(&arena);
     if (r < 0) {
-        start_failed(env, &err);
+        environment_start_failed(env, &err);
         environment_free(env);
     }
 }
@@ -240,7 +238,7 @@ static void on_started(void *ctx, uint64_t id, int r, struct sandbox_started *st
     }
     if (r < 0) {
         if (env->state != ENV_SHUTDOWN)
-            start_failed(env, err);
+            environment_start_failed(env, err);
         environment_free(env);
         return;
     }
@@ -256,7 +254,7 @@ static void on_started(void *ctx, uint64_t id, int r, struct sandbox_started *st
     }
     if (output_open(env, &why) < 0 || runtime_api_open(env, &why) < 0 ||
         (env->sandbox.control_fd >= 0 && control_open(env, &why) < 0)) {
-        start_failed(env, &why);
+        environment_start_failed(env, &why);
         environment_kill(env);
         return;
     }
@@ -288,7 +286,7 @@ void environment_bind(struct environment *env, struct pool *p, struct function_c
         r = keeper_inject(h->keeper, env->id, &binding, &program, on_bound, h, &err);
     arena_finish(&arena);
     if (r < 0) {
-        start_failed(env, &err);
+        environment_start_failed(env, &err);
         environment_kill(env);
     }
 }
@@ -301,7 +299,7 @@ static void on_bound(void *ctx, uint64_t id, int r, uint32_t program, const stru
     if (!env || env->state != ENV_BINDING)
         return;
     if (r < 0) {
-        start_failed(env, err);
+        environment_start_failed(env, err);
         environment_kill(env);
         return;
     }
@@ -550,7 +548,7 @@ static void fill_tail(struct environment *env, struct invocation *inv)
 }
 
 // END, REPORT, what the caller sees of it.
-static void close_books(struct environment *env, struct invocation *inv, const char *status)
+void environment_close_books(struct environment *env, struct invocation *inv, const char *status)
 {
     output_drain(env);
     output_end_line(env);
@@ -573,10 +571,14 @@ void environment_answered(struct environment *env)
         return;
     inv->answered_ns = (uint64_t)os_mono_ns();
     env->answered = true;
-    close_books(env, inv, inv->status == INVOCATION_OK ? "success" : "error");
+    environment_close_books(env, inv, inv->status == INVOCATION_OK ? "success" : "error");
     env->inv = NULL;
-    if (env->interpreter && !env->streaming)
+    if (env->leaving) { // it said that its process ends
+        environment_kill(env);
+        pool_lost_busy(env->pool);
+    } else if (env->interpreter && !env->streaming) {
         environment_next(env); // a framed answer says that, too; streams say it themselves
+    }
     invocation_complete(inv);
     loop_expect(env->home->loop, EXPECT_ANSWER_US);
 }
@@ -644,7 +646,6 @@ static void timed_out(struct environment *env)
         environment_kill(env);
         return;
     }
-    env->inv = NULL;
     output_drain(env);
     output_end_line(env);
     output_addf(env, "%.*s %.*s Task timed out after %.2f seconds",
@@ -652,13 +653,14 @@ static void timed_out(struct environment *env)
     invocation_set_error(inv, "Sandbox.Timedout",
                          "RequestId: %.*s Error: Task timed out after %.2f seconds",
                          STR_ARG(inv->request_id), seconds);
-    close_books(env, inv, "timeout");
+    environment_close_books(env, inv, "timeout");
+    env->inv = NULL;
     environment_kill(env);
     pool_lost_busy(env->pool);
     invocation_complete(inv);
 }
 
-static void on_timer(struct loop_timer *t)
+void environment_on_timer(struct loop_timer *t)
 {
     struct environment *env =
         (struct environment *)(void *)((char *)t - offsetof(struct environment, timer));
@@ -689,219 +691,11 @@ static void on_timer(struct loop_timer *t)
     case ENV_SHUTDOWN:
         log_warn("sandbox %llx does not end", (unsigned long long)env->id);
         keeper_kill(env->home->keeper, env->id);
-        timer_start(env, SHUTDOWN_STUCK_MS);
+        timer_start(env, ENVIRONMENT_STUCK_MS);
         break;
     case ENV_STARTING:
     case ENV_SPARE:
     case ENV_BINDING:
         break;
     }
-}
-
-// ---- the end -----------------------------------------------------------------------------------
-
-void environment_kill(struct environment *env)
-{
-    if (env->state == ENV_SHUTDOWN)
-        return;
-    env->state = ENV_SHUTDOWN;
-    control_close(env);
-    if (env->started && env->home->keeper_up)
-        keeper_kill(env->home->keeper, env->id);
-    timer_start(env, SHUTDOWN_STUCK_MS);
-}
-
-void environment_end(struct environment *env)
-{
-    environment_kill(env);
-}
-
-static void ended_by_itself(struct environment *env, const struct sandbox_exit *e);
-
-static void run_retire(struct loop_task *t)
-{
-    struct environment *env =
-        (struct environment *)(void *)((char *)t - offsetof(struct environment, retire));
-
-    atomic_store(&env->retire_posted, false);
-    if (env->dead) {
-        environment_free(env);
-        return;
-    }
-    if (env->state == ENV_SPARE)
-        return;
-    if ((env->state == ENV_IDLE || env->state == ENV_FROZEN) && pool_take_idle(env->pool, env))
-        environment_end(env);
-}
-
-void environment_retire(struct environment *env)
-{
-    if (atomic_exchange(&env->retire_posted, true))
-        return;
-    env->retire.run = run_retire;
-    loop_post(env->home->loop, &env->retire);
-}
-
-void environment_broken(struct environment *env, const char *why)
-{
-    struct sandbox_exit e = {.id = env->id, .program = 1, .reason = SANDBOX_EXITED, .status = 1};
-
-    log_warn("%.*s: %s", STR_ARG(env->function ? env->function->arn : STR("a spare")), why);
-    ended_by_itself(env, &e);
-}
-
-// "exit status 1", "signal: killed"
-static void say_exit(const struct sandbox_exit *e, char *to, size_t room)
-{
-    const char *name;
-
-    switch (e->reason) {
-    case SANDBOX_EXITED:
-        if (e->status == 0)
-            snprintf(to, room, "Runtime exited without providing a reason");
-        else
-            snprintf(to, room, "Runtime exited with error: exit status %d", e->status);
-        return;
-    case SANDBOX_SIGNALLED:
-        name = strsignal(e->status);
-        snprintf(to, room, "Runtime exited with error: signal: %s", name ? name : "unknown");
-        for (char *c = to + 30; *c; c++)
-            if (*c >= 'A' && *c <= 'Z')
-                *c = (char)(*c + 32);
-        return;
-    case SANDBOX_OOM:
-        snprintf(to, room, "Runtime exited with error: signal: killed");
-        return;
-    case SANDBOX_FAILED:
-        snprintf(to, room, "%s: %s", e->what[0] ? e->what : "exec", strerror(e->status));
-        return;
-    case SANDBOX_KILLED:
-    case SANDBOX_LOST:
-        break;
-    }
-    snprintf(to, room, "Runtime exited with error: signal: killed");
-}
-
-static const char *exit_type(const struct sandbox_exit *e)
-{
-    if (e->reason == SANDBOX_OOM || (e->reason == SANDBOX_SIGNALLED && e->oom_kills > 0))
-        return "Runtime.OutOfMemory";
-    if (e->reason == SANDBOX_FAILED)
-        return "Runtime.InvalidEntrypoint";
-    return "Runtime.ExitError";
-}
-
-static void crashed_in_init(struct environment *env, const struct sandbox_exit *e)
-{
-    char text[256], body[512];
-    const char *type = exit_type(e);
-
-    if (e->reason == SANDBOX_LOST) {
-        struct err err = ERR_INIT;
-        err_set(&err, -EPIPE, "the keeper has gone");
-        start_failed(env, &err);
-        environment_kill(env);
-        return;
-    }
-    say_exit(e, text, sizeof(text));
-    // %s stays in: the request id is put there, when there is one
-    snprintf(body, sizeof(body),
-             "{\"errorType\":\"%s\",\"errorMessage\":\"RequestId: %%s Error: %s\"}", type, text);
-    environment_init_failed(env, str_from(type), str_from(body));
-}
-
-static void crashed_busy(struct environment *env, const struct sandbox_exit *e)
-{
-    struct invocation *inv = env->inv;
-    struct err err = ERR_INIT;
-    char text[256];
-
-    env->inv = NULL;
-    if (inv && e->reason == SANDBOX_LOST) {
-        err_aws(&err, &runtime_service_exception, "The execution environment was lost.");
-        inv->status = INVOCATION_FAILED;
-        inv->err = err;
-        close_books(env, inv, "error");
-    } else if (inv) {
-        say_exit(e, text, sizeof(text));
-        invocation_set_error(inv, exit_type(e), "RequestId: %.*s Error: %s",
-                             STR_ARG(inv->request_id), text);
-        output_drain(env);
-        output_end_line(env);
-        output_addf(env, "RequestId: %.*s Error: %s", STR_ARG(inv->request_id), text);
-        output_addf(env, "%s", exit_type(e));
-        close_books(env, inv, "error");
-    }
-    environment_kill(env);
-    pool_lost_busy(env->pool);
-    if (inv)
-        invocation_complete(inv);
-}
-
-// The main program ended, or the sandbox did without our asking for it.
-static void ended_by_itself(struct environment *env, const struct sandbox_exit *e)
-{
-    struct err err = ERR_INIT;
-
-    switch (env->state) {
-    case ENV_SHUTDOWN:
-        return;
-    case ENV_STARTING:
-    case ENV_BINDING:
-        err_set(&err, -EIO, "the sandbox ended while it started: %s", e->what);
-        start_failed(env, &err);
-        environment_kill(env);
-        return;
-    case ENV_SPARE:
-        spare_failed(env);
-        environment_kill(env);
-        return;
-    case ENV_INIT:
-        crashed_in_init(env, e);
-        return;
-    case ENV_BUSY:
-        crashed_busy(env, e);
-        return;
-    case ENV_IDLE:
-    case ENV_FROZEN:
-        if (pool_take_idle(env->pool, env)) {
-            environment_kill(env);
-            pool_provision_more(env->pool);
-        } else {
-            environment_kill(env); // work is on its way: run_assign passes it on
-        }
-        return;
-    }
-}
-
-void environment_exited(void *ctx, const struct sandbox_exit *e)
-{
-    struct environment *env = home_find(ctx, e->id);
-
-    if (!env)
-        return;
-    if (e->peak_memory_bytes > env->peak_bytes)
-        env->peak_bytes = e->peak_memory_bytes;
-    if (e->program > 1)
-        return;
-    if (env->state != ENV_SHUTDOWN && env->started) {
-        uint64_t id = env->id;
-        control_resume(env); // what it said last
-        env = home_find(ctx, id);
-        if (!env)
-            return;
-        output_drain(env);
-    }
-    ended_by_itself(env, e);
-    if (e->program == 0)
-        environment_free(env);
-}
-
-void environment_keeper_lost(void *ctx)
-{
-    struct home *h = ctx;
-
-    h->keeper_up = false;
-    atomic_store(&runtime.keeper_up, false);
-    log_warn("the keeper has gone; its sandboxes have gone with it");
 }

@@ -1,7 +1,7 @@
 // framed.h - the framed protocol between an environment and the bootstrap of a managed runtime.
 //
-// A Unix stream socket, descriptor 3 inside. Each frame: u32 length of the body, u8 type, u8 flags
-// (0), u16 zero, u64 sequence, then the body; all little-endian. The sequence is chosen by the
+// A Unix stream socket, descriptor 3 inside. Each frame: u32 length of the body, u8 type, u8 flags,
+// u16 zero, u64 sequence, then the body; all little-endian. The sequence is chosen by the
 // platform and repeated in everything that belongs to that invocation: an answer with another one
 // is stale and ignored. After INIT the runtime answers READY or INIT_ERROR; after an INVOKE it
 // answers one RESPONSE or ERROR, or STREAM_BEGIN, STREAM_CHUNK…, STREAM_END or STREAM_ERROR and
@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #define FRAME_HEADER_BYTES 16
+#define FRAME_FLAG_LEAVING 1 // of ERROR and STREAM_ERROR: the process ends; no invocation any more
 
 enum frame_type {
     FRAME_INIT = 1,   // JSON {handler, env: {…}, task_root, layer_root, runtime_root}

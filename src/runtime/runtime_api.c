@@ -19,14 +19,16 @@
 #define PREFIX "/2018-06-01/runtime/"
 #define MAX_ERROR_BYTES (1 << 20)
 
-enum post_kind { POST_RESPONSE, POST_ERROR, POST_INIT_ERROR };
+enum post_kind { POST_RESPONSE, POST_ERROR, POST_INIT_ERROR, POST_REFUSED };
 
 // A POST whose body is coming in.
 struct post {
     uint64_t environment_id;
     uint64_t sequence;
     enum post_kind kind;
-    bool streaming, refused;
+    bool streaming;
+    int refused_status;
+    const char *refused_type, *refused_message; // constants
     struct str error_type;
     struct buf body;
 };
@@ -172,6 +174,9 @@ static void finish_post(struct http_request *req, struct post *p)
     struct environment *env = whose(p);
 
     switch (p->kind) {
+    case POST_REFUSED:
+        refuse(req, p->refused_status, p->refused_type, p->refused_message);
+        break;
     case POST_RESPONSE:
         if (is_current(env, p))
             finish_response(env, req, p);
@@ -210,7 +215,7 @@ static void on_piece(struct http_request *req, struct str piece, bool last)
                 http_body_pause(req);
             }
         }
-    } else if (p->body.len + piece.len <= MAX_ERROR_BYTES) {
+    } else if (p->kind != POST_REFUSED && p->body.len + piece.len <= MAX_ERROR_BYTES) {
         buf_add(&p->body, piece);
     }
     if (last)
@@ -240,14 +245,15 @@ void runtime_api_resume(struct environment *env)
         http_body_resume(req);
 }
 
-static void begin_post(struct environment *env, struct http_request *req, enum post_kind kind)
+static struct post *begin_post(struct environment *env, struct http_request *req,
+                               enum post_kind kind)
 {
     struct post *p = arena_new(&req->arena, struct post);
     struct str mode = http_header_get(req, STR("lambda-runtime-function-response-mode"));
 
     if (!p) {
         http_request_drop(req);
-        return;
+        return NULL;
     }
     p->environment_id = env->id;
     p->sequence = env->sequence;
@@ -266,6 +272,20 @@ static void begin_post(struct environment *env, struct http_request *req, enum p
     req->gone = post_gone;
     req->max_body_bytes = UINT64_MAX;
     req->on_body = on_piece;
+    return p;
+}
+
+// Takes the body first: an answer ahead of it would cost the runtime its connection.
+static void refuse_post(struct environment *env, struct http_request *req, int status,
+                        const char *type, const char *message)
+{
+    struct post *p = begin_post(env, req, POST_REFUSED);
+
+    if (!p)
+        return;
+    p->refused_status = status;
+    p->refused_type = type;
+    p->refused_message = message;
 }
 
 // "<id>/response": the id must be the current invocation's.
@@ -276,18 +296,18 @@ static void on_invocation_post(struct environment *env, struct http_request *req
 
     str_next(&rest, '/', &id);
     if (env->state == ENV_BUSY && env->answered) {
-        refuse(req, 403, "InvalidStateTransition",
-               "State transition from Ready to ResponseSent failed for runtime. "
-               "Error: State transition is not allowed");
+        refuse_post(env, req, 403, "InvalidStateTransition",
+                    "State transition from Ready to ResponseSent failed for runtime. "
+                    "Error: State transition is not allowed");
         return;
     }
     snprintf(current, sizeof(current), "%llx", (unsigned long long)env->sequence);
     if (env->state != ENV_BUSY || !env->inv || !str_eq(id, env->inv->request_id)) {
-        refuse(req, 400, "InvalidRequestID", "Invalid request ID");
+        refuse_post(env, req, 400, "InvalidRequestID", "Invalid request ID");
         return;
     }
     if (!str_is_null(echoed) && !str_eq(echoed, str_from(current))) {
-        refuse(req, 400, "InvalidInvocationID", "Invalid invocation ID");
+        refuse_post(env, req, 400, "InvalidInvocationID", "Invalid invocation ID");
         return;
     }
     if (str_eq(rest, STR("response")))
@@ -295,7 +315,7 @@ static void on_invocation_post(struct environment *env, struct http_request *req
     else if (str_eq(rest, STR("error")))
         begin_post(env, req, POST_ERROR);
     else
-        refuse(req, 404, "InvalidRequestURI", "There is no such path");
+        refuse_post(env, req, 404, "InvalidRequestURI", "There is no such path");
 }
 
 static bool strip(struct str *path, struct str prefix)
@@ -318,9 +338,9 @@ static void on_headers(void *ctx, struct http_request *req)
         if (env->state == ENV_INIT)
             begin_post(env, req, POST_INIT_ERROR);
         else
-            refuse(req, 403, "InvalidStateTransition",
-                   "State transition from Ready to InitError failed for runtime. "
-                   "Error: State transition is not allowed");
+            refuse_post(env, req, 403, "InvalidStateTransition",
+                        "State transition from Ready to InitError failed for runtime. "
+                        "Error: State transition is not allowed");
     } else if (strip(&path, STR("invocation/"))) {
         on_invocation_post(env, req, path);
     }

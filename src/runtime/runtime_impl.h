@@ -190,6 +190,7 @@ struct environment {
     bool retry;   // INIT's second try, for inv
     bool provisioned;
     bool linked;    // in the pool's idle list (under its lock)
+    bool leaving;   // answered, and its process ends
     bool streaming; // the answer is a stream
     bool answered;  // inv has been answered; the runtime has not asked for the next one
     bool dead;      // gone while an invocation is on its way to it
@@ -256,6 +257,13 @@ void environment_broken(struct environment *env, const char *why); // protocol v
 // keeper's events.
 void environment_exited(void *ctx, const struct sandbox_exit *e);
 void environment_keeper_lost(void *ctx);
+
+// environment.c's, for environment_end.c
+#define ENVIRONMENT_STUCK_MS 10000 // a sandbox that was killed should be gone by then
+void environment_free(struct environment *env);
+void environment_start_failed(struct environment *env, const struct err *err);
+void environment_close_books(struct environment *env, struct invocation *inv, const char *status);
+void environment_on_timer(struct loop_timer *t);
 
 // environment_spec.c
 int environment_spec_start(struct environment *env, struct arena *a, struct sandbox_spec *spec,

@@ -18,6 +18,7 @@ const INIT = 1, INVOKE = 2;
 const READY = 16, INIT_ERROR = 17, RESPONSE = 18, ERROR = 19;
 const STREAM_BEGIN = 20, STREAM_CHUNK = 21, STREAM_END = 22, STREAM_ERROR = 23;
 const LOG = 24, NEXT = 25;
+const LEAVING = 1; // flag of an error: the process ends
 
 const HANDLER_STREAMING = Symbol.for('aws.lambda.runtime.handler.streaming');
 const HANDLER_HIGH_WATER = Symbol.for('aws.lambda.runtime.handler.streaming.highWaterMark');
@@ -49,9 +50,9 @@ function writeAll(data) {
     }
 }
 
-function send(type, sequence, body) {
+function send(type, sequence, body, flags = 0) {
     const frame = Buffer.allocUnsafe(HEADER + body.length);
-    header(type, sequence, body.length).copy(frame);
+    header(type | flags << 8, sequence, body.length).copy(frame);
     body.copy(frame, HEADER);
     if (writing)
         held.push(frame);
@@ -208,12 +209,12 @@ function describeForLog(error) {
     }
 }
 
-function sendError(type, sequence, error) {
+function sendError(type, sequence, error, flags = 0) {
     const what = describe(error);
     const name = Buffer.from(String(what.errorType));
     const size = Buffer.allocUnsafe(4);
     size.writeUInt32LE(name.length, 0);
-    send(type, sequence, Buffer.concat([size, name, Buffer.from(JSON.stringify(what))]));
+    send(type, sequence, Buffer.concat([size, name, Buffer.from(JSON.stringify(what))]), flags);
 }
 
 // ---- logs --------------------------------------------------------------------------------------
@@ -503,7 +504,7 @@ function isPromise(value) {
 
 function failFatally(sequence) {
     onFatal = (error, status) => {
-        sendError(ERROR, sequence, error);
+        sendError(ERROR, sequence, error, LEAVING);
         process.exit(status);
     };
 }
@@ -627,7 +628,7 @@ async function invokeStreaming(call) {
     };
     failFatally(sequence);
     onFatal = (error, status) => {
-        sendError(STREAM_ERROR, sequence, error);
+        sendError(STREAM_ERROR, sequence, error, LEAVING);
         process.exit(status);
     };
     whenLoopEmpty = () => fail('Response stream is not finished.');
