@@ -388,10 +388,8 @@ void xml_escape(struct buf *out, struct str s)
             buf_add(out, STR("&amp;"));
         else if (code == '"')
             buf_add(out, STR("&quot;"));
-        else if (code == '\r' || code == 0x85 || code == 0x2028)
-            buf_addf(out, "&#x%X;", (unsigned)code);
-        else if (code < 32 && code != '\n' && code != '\t')
-            buf_addf(out, "&#x%X;", (unsigned)code); // AWS too writes what XML 1.0 has no way to
+        else if ((code < 32 && code != '\n' && code != '\t') || code == 0x85 || code == 0x2028)
+            buf_addf(out, "&#x%X;", (unsigned)code); // readers would change or refuse it
         else
             buf_add(out, str_slice(s, i, i + n));
         i += n;

@@ -89,7 +89,7 @@ static int string(struct reader *r, const struct head *h, struct str *out)
     if (!joined)
         return walk_oom(r->w);
     while (!at_break(r)) {
-        struct head piece;
+        struct head piece = {0};
 
         if (head(r, &piece) < 0)
             return -EBADMSG;
@@ -105,7 +105,7 @@ static int string(struct reader *r, const struct head *h, struct str *out)
 
 static int skip(struct reader *r, unsigned depth)
 {
-    struct head h;
+    struct head h = {0};
     struct str ignored;
     uint64_t items;
 
@@ -192,7 +192,7 @@ static bool number(const struct head *h, double *d, int64_t *n, bool *whole)
 static int scalar(struct reader *r, const struct wire_member *ref, const struct wire_shape *sh,
                   void *at)
 {
-    struct head h;
+    struct head h = {0};
     double d = 0;
     int64_t n = 0;
     bool whole = false;
@@ -242,7 +242,7 @@ static int scalar(struct reader *r, const struct wire_member *ref, const struct 
 
 static int container(struct reader *r, enum major wanted, uint64_t *n)
 {
-    struct head h;
+    struct head h = {0};
 
     do {
         if (head(r, &h) < 0)
@@ -277,7 +277,7 @@ static int count_items(struct reader *r, uint64_t *n, unsigned per)
 
 static int key(struct reader *r, struct str *out)
 {
-    struct head h;
+    struct head h = {0};
 
     if (head(r, &h) < 0)
         return -EBADMSG;
@@ -287,12 +287,12 @@ static int key(struct reader *r, struct str *out)
 static int structure(struct reader *r, const struct wire_shape *sh, void *at)
 {
     struct walk *w = r->w;
-    uint64_t n;
+    uint64_t n = 0;
     int rc = container(r, MAP, &n);
 
     for (uint64_t i = 0; rc >= 0 && i < n; i++) {
         const struct wire_member *m = wire_members_of(w->s, sh);
-        struct str name;
+        struct str name = STR_NULL;
         size_t k = 0;
         void *place;
 
@@ -320,7 +320,7 @@ static int run(struct reader *r, const struct wire_shape *sh, void *at)
     struct walk *w = r->w;
     bool is_map = sh->type == WIRE_MAP;
     const struct wire_member *m = wire_members_of(w->s, sh) + (is_map ? 1 : 0);
-    uint64_t n;
+    uint64_t n = 0;
     size_t kept = 0;
     bool indefinite;
     int rc = container(r, is_map ? MAP : ARRAY, &n);

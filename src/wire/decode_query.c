@@ -144,8 +144,8 @@ static int list(struct walk *w, struct range r, size_t prefix, const struct wire
                 bool flat, void *at)
 {
     const struct wire_member *m = wire_members_of(w->s, sh);
-    struct numbered *all;
-    size_t n;
+    struct numbered *all = NULL;
+    size_t n = 0;
     int rc;
 
     if (!flat)
@@ -173,8 +173,8 @@ static int map(struct walk *w, struct range r, size_t prefix, const struct wire_
                bool flat, void *at)
 {
     const struct wire_member *key = wire_members_of(w->s, sh), *val = key + 1;
-    struct numbered *all;
-    size_t n;
+    struct numbered *all = NULL;
+    size_t n = 0;
     int rc;
 
     if (!flat)

@@ -32,9 +32,8 @@ int wire_protocol_of(const struct wire_service *s, const struct wire_http_in *in
         p = WIRE_REST_JSON;
     else if (speaks(s, WIRE_REST_XML))
         p = WIRE_REST_XML;
-    else if (speaks(s, WIRE_JSON_1_0) && !str_is_null(wire_header_get(in, STR("x-amz-target"))))
-        p = str_eq_nocase(type, STR("application/x-amz-json-1.0")) ? WIRE_JSON_1_0 : WIRE_JSON_1_1;
-    else if (speaks(s, WIRE_QUERY))
+    else if (speaks(s, WIRE_QUERY) &&
+             (!speaks(s, WIRE_JSON_1_0) || str_is_null(wire_header_get(in, STR("x-amz-target")))))
         p = WIRE_QUERY;
     else if (speaks(s, WIRE_JSON_1_0))
         p = str_eq_nocase(type, STR("application/x-amz-json-1.0")) ? WIRE_JSON_1_0 : WIRE_JSON_1_1;

@@ -316,7 +316,7 @@ static int payload_hash(const struct sigv4_claim *c, const struct wire_http_in *
             hex[2 * i] = digits[(uint8_t)body_sha256.ptr[i] >> 4];
             hex[2 * i + 1] = digits[(uint8_t)body_sha256.ptr[i] & 15];
         }
-        hex[2 * SHA256_BYTES] = '\0';
+        hex[SHA256_HEX_BYTES - 1] = '\0';
     }
     *out = str_from(hex);
     if (!str_is_null(c->content_sha256) && !str_eq(c->content_sha256, *out))
@@ -364,7 +364,7 @@ int sigv4_verify(const struct sigv4_claim *claim, const struct sigv4_secret *sec
     bool is_s3 = str_eq(claim->service, STR("s3"));
     const enum sigv4_path *ways = is_s3 ? s3 : others;
     size_t n_ways = is_s3 ? ARRAY_LEN(s3) : ARRAY_LEN(others);
-    struct str token = STR("X-Amz-Security-Token"), payload;
+    struct str token = STR("X-Amz-Security-Token"), payload = STR_NULL;
     bool presigned_token = claim->kind == SIGV4_QUERY && claim->session_token.len;
     _cleanup_(buf_finishp) struct buf scope = {0};
     uint8_t key[SHA256_BYTES];

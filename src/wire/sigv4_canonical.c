@@ -245,7 +245,7 @@ static void to_hex(const uint8_t in[static SHA256_BYTES], char out[static SHA256
         out[2 * i] = digits[in[i] >> 4];
         out[2 * i + 1] = digits[in[i] & 15];
     }
-    out[2 * SHA256_BYTES] = '\0';
+    out[SHA256_HEX_BYTES - 1] = '\0';
 }
 
 void sigv4_hex_hmac(const uint8_t key[static SHA256_BYTES], struct str text,

@@ -189,7 +189,7 @@ int sigv4_presign(const struct sigv4_signer *s, const struct wire_http_in *in, i
     _cleanup_(buf_finishp) struct buf b = {0}, scope = {0};
     struct signing g = {.s = s, .arena = a};
     char body[SHA256_HEX_BYTES], hex[SHA256_HEX_BYTES];
-    struct str expires = STR_NULL, payload = STR(SIGV4_UNSIGNED);
+    struct str expires, payload = STR(SIGV4_UNSIGNED);
 
     if (collect(&g, in) < 0 || set_times(&g) < 0 || name_headers(&g) < 0)
         return err_set(err, -ENOMEM, "too many headers to sign, or out of memory");
