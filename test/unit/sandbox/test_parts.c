@@ -1,0 +1,231 @@
+// test_parts.c - the keeper's parts that need no privilege: names below a folder, cgroup files in
+// both versions, the system call filter.
+#include "sandbox/beneath.h"
+#include "sandbox/cgroup.h"
+#include "sandbox/client.h"
+#include "sandbox/seccomp_filter.h"
+
+#include "base/arena.h"
+#include "base/cleanup.h"
+#include "os/fd.h"
+#include "os/file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+static char dir[256];
+
+static int make_dir(void **state)
+{
+    (void)state;
+    const char *tmp = getenv("TMPDIR");
+    snprintf(dir, sizeof(dir), "%s/lambkin-parts-XXXXXX", tmp ? tmp : "/tmp");
+    return mkdtemp(dir) ? 0 : -1;
+}
+
+static int remove_dir(void **state)
+{
+    (void)state;
+    return rm_rf(dir, NULL);
+}
+
+static void put(const char *name, const char *text)
+{
+    char path[512];
+    snprintf(path, sizeof(path), "%s/%s", dir, name);
+    assert_int_equal(write_file_atomic(path, str_from(text), 0644, NULL), 0);
+}
+
+static void assert_file(const char *name, const char *text)
+{
+    char path[512], got[256] = "";
+    snprintf(path, sizeof(path), "%s/%s", dir, name);
+    _cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
+    assert_true(fd >= 0);
+    assert_true(read(fd, got, sizeof(got) - 1) >= 0);
+    assert_string_equal(got, text);
+}
+
+static void make(const char *name)
+{
+    char path[512];
+    snprintf(path, sizeof(path), "%s/%s", dir, name);
+    assert_int_equal(mkdir_p(path, 0755, NULL), 0);
+}
+
+static void only_what_is_below(void **state)
+{
+    (void)state;
+    char path[512];
+    make("code/a/b");
+    make("secret");
+    put("code/a/file", "x");
+    snprintf(path, sizeof(path), "%s/code/out", dir);
+    assert_int_equal(symlink("../secret", path), 0);
+    snprintf(path, sizeof(path), "%s/code/in", dir);
+    assert_int_equal(symlink("a", path), 0);
+    snprintf(path, sizeof(path), "%s/code", dir);
+    _cleanup_close_ int code = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    static const struct {
+        const char *name;
+        bool ok;
+    } cases[] = {{"a", true},     {"a/b", true}, {"..", false},     {"a/../../secret", false},
+                 {"out", false},  {"in", false}, {"in/b", false},   {"a/file", false},
+                 {"/etc", false}, {"c", false},  {"../code", false}};
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        int one = open_beneath(code, cases[i].name, NULL);
+        int two = open_beneath_by_parts(code, cases[i].name, NULL);
+        if ((one >= 0) != cases[i].ok || (two >= 0) != cases[i].ok)
+            fail_msg("'%s': %d, %d", cases[i].name, one, two);
+        closep(&one);
+        closep(&two);
+    }
+}
+
+static void limits_of_version_2(void **state)
+{
+    (void)state;
+    static const char *const files[] = {"memory.max",  "memory.swap.max", "cpu.weight",
+                                        "cpu.max",     "pids.max",        "cgroup.freeze",
+                                        "cgroup.kill", "memory.peak"};
+    char path[512], name[64];
+    struct cgroup_tree t;
+    make("v2");
+    snprintf(path, sizeof(path), "%s/v2", dir);
+    cgroup_tree_fake(&t, 2, path);
+    assert_int_equal(cgroup_make(&t, "s1", NULL), 0);
+    for (size_t i = 0; i < ARRAY_LEN(files); i++) {
+        snprintf(name, sizeof(name), "v2/s1/%s", files[i]);
+        put(name, "");
+    }
+    put("v2/s1/memory.events", "low 0\nhigh 0\nmax 3\noom 2\noom_kill 2\n");
+    assert_int_equal(t.ops->limit(&t, "s1", 134217728, 100, 64, NULL), 0);
+    assert_file("v2/s1/memory.max", "134217728");
+    assert_file("v2/s1/memory.swap.max", "0");
+    assert_file("v2/s1/cpu.weight", "100");
+    assert_file("v2/s1/cpu.max", "50000 50000");
+    assert_file("v2/s1/pids.max", "64");
+    assert_int_equal(t.ops->freeze(&t, "s1", true), 0);
+    assert_file("v2/s1/cgroup.freeze", "1");
+    assert_int_equal(t.ops->kill(&t, "s1"), 0);
+    assert_file("v2/s1/cgroup.kill", "1");
+    assert_int_equal(t.ops->oom_kills(&t, "s1"), 2);
+    put("v2/s1/memory.peak", "4096\n");
+    assert_int_equal(cgroup_peak(&t, "s1"), 4096);
+    int fd = cgroup_open_dir(&t, "s1");
+    assert_true(fd >= 0);
+    close(fd);
+}
+
+static void limits_of_version_1(void **state)
+{
+    (void)state;
+    static const char *const files[] = {"memory/s1/memory.limit_in_bytes",
+                                        "memory/s1/memory.memsw.limit_in_bytes",
+                                        "memory/s1/memory.max_usage_in_bytes",
+                                        "cpu/s1/cpu.shares",
+                                        "cpu/s1/cpu.cfs_period_us",
+                                        "cpu/s1/cpu.cfs_quota_us",
+                                        "pids/s1/pids.max",
+                                        "freezer/s1/freezer.state"};
+    char path[512], name[96];
+    struct cgroup_tree t;
+    make("v1");
+    snprintf(path, sizeof(path), "%s/v1", dir);
+    cgroup_tree_fake(&t, 1, path);
+    assert_int_equal(cgroup_make(&t, "s1", NULL), 0);
+    for (size_t i = 0; i < ARRAY_LEN(files); i++) {
+        snprintf(name, sizeof(name), "v1/%s", files[i]);
+        put(name, "");
+    }
+    put("v1/memory/s1/memory.oom_control", "oom_kill_disable 0\nunder_oom 0\noom_kill 1\n");
+    assert_int_equal(t.ops->limit(&t, "s1", 1 << 20, 200, 5, NULL), 0);
+    assert_file("v1/memory/s1/memory.limit_in_bytes", "1048576");
+    assert_file("v1/memory/s1/memory.memsw.limit_in_bytes", "1048576");
+    assert_file("v1/cpu/s1/cpu.cfs_quota_us", "100000");
+    assert_file("v1/cpu/s1/cpu.shares", "2050");
+    assert_file("v1/pids/s1/pids.max", "5");
+    assert_int_equal(t.ops->freeze(&t, "s1", true), 0);
+    assert_file("v1/freezer/s1/freezer.state", "FROZEN");
+    assert_int_equal(t.ops->kill(&t, "s1"), -EOPNOTSUPP);
+    assert_int_equal(t.ops->oom_kills(&t, "s1"), 1);
+    int procs[CGROUP_CONTROLLERS];
+    assert_int_equal(cgroup_open_procs(&t, "s1", procs), 0); // made-up folders have none
+}
+
+static void a_limit_that_does_not_hold_is_an_error(void **state)
+{
+    (void)state;
+    struct err err = ERR_INIT;
+    char path[512];
+    struct cgroup_tree t;
+    make("v2bad");
+    snprintf(path, sizeof(path), "%s/v2bad", dir);
+    cgroup_tree_fake(&t, 2, path);
+    assert_int_equal(cgroup_make(&t, "s1", NULL), 0); // without the files
+    assert_true(t.ops->limit(&t, "s1", 1 << 20, 0, 0, &err) < 0);
+    assert_non_null(strstr(err.message, "memory"));
+}
+
+// In a child: which errno a call answers under the filter.
+static int under_filter(bool tracing, long number, long a, long b)
+{
+    struct seccomp_filter f;
+    assert_int_equal(seccomp_filter_build(&f, tracing, NULL), 0);
+    pid_t pid = fork();
+    if (pid == 0) {
+        if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || seccomp_filter_install(&f) < 0)
+            _exit(200);
+        _exit(syscall(number, a, b, 0, 0, 0) < 0 ? errno : 0);
+    }
+    int status = 0;
+    waitpid(pid, &status, 0);
+    seccomp_filter_finish(&f);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 1000 + WTERMSIG(status);
+}
+
+static void filter_answers(void **state)
+{
+    (void)state;
+    assert_int_equal(under_filter(false, SYS_getpid, 0, 0), 0);
+    assert_int_equal(under_filter(false, SYS_unshare, 0, 0), EPERM);
+    assert_int_equal(under_filter(false, SYS_clone3, 0, 0), ENOSYS);
+    assert_int_equal(under_filter(false, SYS_mount, 0, 0), EPERM);
+    assert_int_equal(under_filter(false, 999, 0, 0), ENOSYS);
+    assert_int_equal(under_filter(false, SYS_ptrace, 0, 0), EPERM);
+    assert_int_equal(under_filter(false, SYS_socket, 16 /* netlink */, 3), 0);
+    assert_int_equal(under_filter(false, SYS_socket, 17 /* packet */, 3), EAFNOSUPPORT);
+}
+
+static void direct_calls_without_descriptors(void **state)
+{
+    (void)state;
+    uint64_t peak;
+    assert_int_equal(sandbox_freeze(-1), -EOPNOTSUPP);
+    assert_int_equal(sandbox_memory_peak(-1, &peak), -ENODATA);
+    sandbox_memory_peak_reset(-1);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(only_what_is_below),
+        cmocka_unit_test(limits_of_version_2),
+        cmocka_unit_test(limits_of_version_1),
+        cmocka_unit_test(a_limit_that_does_not_hold_is_an_error),
+        cmocka_unit_test(filter_answers),
+        cmocka_unit_test(direct_calls_without_descriptors),
+    };
+    return cmocka_run_group_tests(tests, make_dir, remove_dir);
+}
