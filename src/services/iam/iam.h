@@ -12,14 +12,14 @@
 struct engine_service;
 extern const struct engine_service iam_service;
 
-struct iam_access_key {
+struct iam_key {
     struct str access_key_id, secret_key;
     struct str account, user_arn, user_id;
     bool active;
 };
 
 // -ENOENT: no such key.
-int iam_access_key_find(struct arena *arena, struct str access_key_id, struct iam_access_key *out,
+int iam_access_key_find(struct arena *arena, struct str access_key_id, struct iam_key *out,
                         struct err *err);
 
 // The unique id (AROA…) of a role, or -ENOENT: for STS.

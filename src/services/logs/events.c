@@ -77,7 +77,7 @@ int logs_put_log_events(struct call *c, const struct logs_put_log_events_in *in,
                         struct logs_put_log_events_out *out, struct err *err)
 {
     _cleanup_(log_group_unrefp) struct log_group *g = NULL;
-    size_t from, to;
+    size_t from = 0, to = 0;
     int r = check_batch(&in->log_events, err);
     if (r == 0)
         r = logs_find_group(c, in->log_group_name, STR_NULL, &g, err);

@@ -10,6 +10,8 @@
 #include "base/err.h"
 #include "base/str.h"
 
+#include <stdint.h>
+
 struct engine_service;
 extern const struct engine_service sts_service;
 
@@ -27,15 +29,11 @@ struct sts_session {
 // Opens or makes the key. Called once, before any other; sts_service's start does it.
 int sts_keys_open(const char *data_dir, struct err *err);
 
-// New credentials for a principal, valid until expires_ms. Cheap (no I/O): environments of
-// functions get theirs here. -ENOMEM; -EINVAL when the strings exceed 1 KiB together.
+// New credentials for a principal, valid until expires_ms. No I/O. -ENOMEM; -EINVAL when the
+// strings exceed 1 KiB together.
 int sts_session_make(struct arena *arena, struct str account, struct str principal_arn,
                      struct str user_id, int64_t expires_ms, struct sts_session *out,
                      struct err *err);
-
-// For a function's role: session name = function name, ARN as AWS forms it.
-int sts_session_for_role(struct arena *arena, struct str role_arn, struct str session_name,
-                         int64_t expires_ms, struct sts_session *out, struct err *err);
 
 // Opens a token. -EBADMSG: not ours or altered. The expiry is the caller's to compare.
 int sts_session_open(struct arena *arena, struct str token, struct sts_session *out,
