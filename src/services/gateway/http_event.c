@@ -138,7 +138,7 @@ bool http_event_is_text(struct str content_type, struct str body)
 {
     static const char *const text[] = {"application/json", "application/javascript",
                                        "application/xml"};
-    struct str type;
+    struct str type = STR_NULL; // none is said: taken for text
 
     str_next(&content_type, ';', &type);
     type = str_trim(type);
