@@ -8,6 +8,8 @@ struct call;
 
 int iam_accept_delegation_request(struct call *c, const struct iam_accept_delegation_request_in *in, struct iam_accept_delegation_request_out *out,
                                  struct err *err);
+int iam_acquire_role(struct call *c, const struct iam_acquire_role_in *in, struct iam_acquire_role_out *out,
+                    struct err *err);
 int iam_add_client_id_to_open_id_connect_provider(struct call *c, const struct iam_add_client_id_to_open_id_connect_provider_in *in, struct iam_add_client_id_to_open_id_connect_provider_out *out,
                                                  struct err *err);
 int iam_add_role_to_instance_profile(struct call *c, const struct iam_add_role_to_instance_profile_in *in, struct iam_add_role_to_instance_profile_out *out,
@@ -134,6 +136,8 @@ int iam_get_account_authorization_details(struct call *c, const struct iam_get_a
                                          struct err *err);
 int iam_get_account_password_policy(struct call *c, const struct iam_get_account_password_policy_in *in, struct iam_get_account_password_policy_out *out,
                                    struct err *err);
+int iam_get_account_properties(struct call *c, const struct iam_get_account_properties_in *in, struct iam_get_account_properties_out *out,
+                              struct err *err);
 int iam_get_account_summary(struct call *c, const struct iam_get_account_summary_in *in, struct iam_get_account_summary_out *out,
                            struct err *err);
 int iam_get_context_keys_for_custom_policy(struct call *c, const struct iam_get_context_keys_for_custom_policy_in *in, struct iam_get_context_keys_for_custom_policy_out *out,
@@ -170,6 +174,8 @@ int iam_get_role(struct call *c, const struct iam_get_role_in *in, struct iam_ge
                 struct err *err);
 int iam_get_role_policy(struct call *c, const struct iam_get_role_policy_in *in, struct iam_get_role_policy_out *out,
                        struct err *err);
+int iam_get_role_template_version(struct call *c, const struct iam_get_role_template_version_in *in, struct iam_get_role_template_version_out *out,
+                                 struct err *err);
 int iam_get_saml_provider(struct call *c, const struct iam_get_saml_provider_in *in, struct iam_get_saml_provider_out *out,
                          struct err *err);
 int iam_get_ssh_public_key(struct call *c, const struct iam_get_ssh_public_key_in *in, struct iam_get_ssh_public_key_out *out,
@@ -258,6 +264,8 @@ int iam_list_users(struct call *c, const struct iam_list_users_in *in, struct ia
                   struct err *err);
 int iam_list_virtual_mfa_devices(struct call *c, const struct iam_list_virtual_mfa_devices_in *in, struct iam_list_virtual_mfa_devices_out *out,
                                 struct err *err);
+int iam_put_account_properties(struct call *c, const struct iam_put_account_properties_in *in, struct iam_put_account_properties_out *out,
+                              struct err *err);
 int iam_put_group_policy(struct call *c, const struct iam_put_group_policy_in *in, struct iam_put_group_policy_out *out,
                         struct err *err);
 int iam_put_role_permissions_boundary(struct call *c, const struct iam_put_role_permissions_boundary_in *in, struct iam_put_role_permissions_boundary_out *out,

@@ -30,6 +30,8 @@ int lambda_delete_capacity_provider(struct call *c, const struct lambda_delete_c
                                    struct err *err);
 int lambda_delete_code_signing_config(struct call *c, const struct lambda_delete_code_signing_config_in *in, struct lambda_delete_code_signing_config_out *out,
                                      struct err *err);
+int lambda_delete_durable_execution(struct call *c, const struct lambda_delete_durable_execution_in *in, struct lambda_delete_durable_execution_out *out,
+                                   struct err *err);
 int lambda_delete_event_source_mapping(struct call *c, const struct lambda_delete_event_source_mapping_in *in, struct lambda_delete_event_source_mapping_out *out,
                                       struct err *err);
 int lambda_delete_function(struct call *c, const struct lambda_delete_function_in *in, struct lambda_delete_function_out *out,
@@ -46,6 +48,8 @@ int lambda_delete_layer_version(struct call *c, const struct lambda_delete_layer
                                struct err *err);
 int lambda_delete_provisioned_concurrency_config(struct call *c, const struct lambda_delete_provisioned_concurrency_config_in *in, struct lambda_delete_provisioned_concurrency_config_out *out,
                                                 struct err *err);
+int lambda_delete_resource_policy(struct call *c, const struct lambda_delete_resource_policy_in *in, struct lambda_delete_resource_policy_out *out,
+                                 struct err *err);
 int lambda_get_account_settings(struct call *c, const struct lambda_get_account_settings_in *in, struct lambda_get_account_settings_out *out,
                                struct err *err);
 int lambda_get_alias(struct call *c, const struct lambda_get_alias_in *in, struct lambda_get_alias_out *out,
@@ -88,6 +92,8 @@ int lambda_get_policy(struct call *c, const struct lambda_get_policy_in *in, str
                      struct err *err);
 int lambda_get_provisioned_concurrency_config(struct call *c, const struct lambda_get_provisioned_concurrency_config_in *in, struct lambda_get_provisioned_concurrency_config_out *out,
                                              struct err *err);
+int lambda_get_resource_policy(struct call *c, const struct lambda_get_resource_policy_in *in, struct lambda_get_resource_policy_out *out,
+                              struct err *err);
 int lambda_get_runtime_management_config(struct call *c, const struct lambda_get_runtime_management_config_in *in, struct lambda_get_runtime_management_config_out *out,
                                         struct err *err);
 int lambda_invoke(struct call *c, const struct lambda_invoke_in *in, struct lambda_invoke_out *out,
@@ -126,6 +132,8 @@ int lambda_list_tags(struct call *c, const struct lambda_list_tags_in *in, struc
                     struct err *err);
 int lambda_list_versions_by_function(struct call *c, const struct lambda_list_versions_by_function_in *in, struct lambda_list_versions_by_function_out *out,
                                     struct err *err);
+int lambda_pause_durable_execution(struct call *c, const struct lambda_pause_durable_execution_in *in, struct lambda_pause_durable_execution_out *out,
+                                  struct err *err);
 int lambda_publish_layer_version(struct call *c, const struct lambda_publish_layer_version_in *in, struct lambda_publish_layer_version_out *out,
                                 struct err *err);
 int lambda_publish_version(struct call *c, const struct lambda_publish_version_in *in, struct lambda_publish_version_out *out,
@@ -142,12 +150,16 @@ int lambda_put_function_scaling_config(struct call *c, const struct lambda_put_f
                                       struct err *err);
 int lambda_put_provisioned_concurrency_config(struct call *c, const struct lambda_put_provisioned_concurrency_config_in *in, struct lambda_put_provisioned_concurrency_config_out *out,
                                              struct err *err);
+int lambda_put_resource_policy(struct call *c, const struct lambda_put_resource_policy_in *in, struct lambda_put_resource_policy_out *out,
+                              struct err *err);
 int lambda_put_runtime_management_config(struct call *c, const struct lambda_put_runtime_management_config_in *in, struct lambda_put_runtime_management_config_out *out,
                                         struct err *err);
 int lambda_remove_layer_version_permission(struct call *c, const struct lambda_remove_layer_version_permission_in *in, struct lambda_remove_layer_version_permission_out *out,
                                           struct err *err);
 int lambda_remove_permission(struct call *c, const struct lambda_remove_permission_in *in, struct lambda_remove_permission_out *out,
                             struct err *err);
+int lambda_resume_durable_execution(struct call *c, const struct lambda_resume_durable_execution_in *in, struct lambda_resume_durable_execution_out *out,
+                                   struct err *err);
 int lambda_send_durable_execution_callback_failure(struct call *c, const struct lambda_send_durable_execution_callback_failure_in *in, struct lambda_send_durable_execution_callback_failure_out *out,
                                                   struct err *err);
 int lambda_send_durable_execution_callback_heartbeat(struct call *c, const struct lambda_send_durable_execution_callback_heartbeat_in *in, struct lambda_send_durable_execution_callback_heartbeat_out *out,

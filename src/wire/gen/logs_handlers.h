@@ -68,6 +68,8 @@ int logs_delete_scheduled_query(struct call *c, const struct logs_delete_schedul
                                struct err *err);
 int logs_delete_subscription_filter(struct call *c, const struct logs_delete_subscription_filter_in *in, struct logs_delete_subscription_filter_out *out,
                                    struct err *err);
+int logs_delete_syslog_configuration(struct call *c, const struct logs_delete_syslog_configuration_in *in, struct logs_delete_syslog_configuration_out *out,
+                                    struct err *err);
 int logs_delete_transformer(struct call *c, const struct logs_delete_transformer_in *in, struct logs_delete_transformer_out *out,
                            struct err *err);
 int logs_describe_account_policies(struct call *c, const struct logs_describe_account_policies_in *in, struct logs_describe_account_policies_out *out,
@@ -146,6 +148,8 @@ int logs_get_scheduled_query(struct call *c, const struct logs_get_scheduled_que
                             struct err *err);
 int logs_get_scheduled_query_history(struct call *c, const struct logs_get_scheduled_query_history_in *in, struct logs_get_scheduled_query_history_out *out,
                                     struct err *err);
+int logs_get_storage_tier_policy(struct call *c, const struct logs_get_storage_tier_policy_in *in, struct logs_get_storage_tier_policy_out *out,
+                                struct err *err);
 int logs_get_transformer(struct call *c, const struct logs_get_transformer_in *in, struct logs_get_transformer_out *out,
                         struct err *err);
 int logs_list_aggregate_log_group_summaries(struct call *c, const struct logs_list_aggregate_log_group_summaries_in *in, struct logs_list_aggregate_log_group_summaries_out *out,
@@ -164,6 +168,8 @@ int logs_list_scheduled_queries(struct call *c, const struct logs_list_scheduled
                                struct err *err);
 int logs_list_sources_for_s3_table_integration(struct call *c, const struct logs_list_sources_for_s3_table_integration_in *in, struct logs_list_sources_for_s3_table_integration_out *out,
                                               struct err *err);
+int logs_list_syslog_configurations(struct call *c, const struct logs_list_syslog_configurations_in *in, struct logs_list_syslog_configurations_out *out,
+                                   struct err *err);
 int logs_list_tags_for_resource(struct call *c, const struct logs_list_tags_for_resource_in *in, struct logs_list_tags_for_resource_out *out,
                                struct err *err);
 int logs_list_tags_log_group(struct call *c, const struct logs_list_tags_log_group_in *in, struct logs_list_tags_log_group_out *out,
@@ -200,8 +206,12 @@ int logs_put_resource_policy(struct call *c, const struct logs_put_resource_poli
                             struct err *err);
 int logs_put_retention_policy(struct call *c, const struct logs_put_retention_policy_in *in, struct logs_put_retention_policy_out *out,
                              struct err *err);
+int logs_put_storage_tier_policy(struct call *c, const struct logs_put_storage_tier_policy_in *in, struct logs_put_storage_tier_policy_out *out,
+                                struct err *err);
 int logs_put_subscription_filter(struct call *c, const struct logs_put_subscription_filter_in *in, struct logs_put_subscription_filter_out *out,
                                 struct err *err);
+int logs_put_syslog_configuration(struct call *c, const struct logs_put_syslog_configuration_in *in, struct logs_put_syslog_configuration_out *out,
+                                 struct err *err);
 int logs_put_transformer(struct call *c, const struct logs_put_transformer_in *in, struct logs_put_transformer_out *out,
                         struct err *err);
 int logs_start_live_tail(struct call *c, const struct logs_start_live_tail_in *in, struct logs_start_live_tail_out *out,

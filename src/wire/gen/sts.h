@@ -156,6 +156,8 @@ struct sts_assume_role_in {
     struct str token_code;
     struct str source_identity;
     struct sts_provided_contexts_list_type provided_contexts;
+    int64_t minimum_session_token_size;
+    bool has_minimum_session_token_size;
 };
 struct sts_assume_role_out {
     struct sts_credentials *credentials;
@@ -163,6 +165,10 @@ struct sts_assume_role_out {
     int64_t packed_policy_size;
     bool has_packed_policy_size;
     struct str source_identity;
+    int64_t session_token_utilization;
+    bool has_session_token_utilization;
+    int64_t session_token_size;
+    bool has_session_token_size;
 };
 struct sts_assume_role_with_saml_in {
     struct str role_arn;
@@ -172,6 +178,8 @@ struct sts_assume_role_with_saml_in {
     struct str policy;
     int64_t duration_seconds;
     bool has_duration_seconds;
+    int64_t minimum_session_token_size;
+    bool has_minimum_session_token_size;
 };
 struct sts_assume_role_with_saml_out {
     struct sts_credentials *credentials;
@@ -184,6 +192,10 @@ struct sts_assume_role_with_saml_out {
     struct str audience;
     struct str name_qualifier;
     struct str source_identity;
+    int64_t session_token_utilization;
+    bool has_session_token_utilization;
+    int64_t session_token_size;
+    bool has_session_token_size;
 };
 struct sts_assume_role_with_web_identity_in {
     struct str role_arn;
@@ -194,6 +206,8 @@ struct sts_assume_role_with_web_identity_in {
     struct str policy;
     int64_t duration_seconds;
     bool has_duration_seconds;
+    int64_t minimum_session_token_size;
+    bool has_minimum_session_token_size;
 };
 struct sts_assume_role_with_web_identity_out {
     struct sts_credentials *credentials;
@@ -204,16 +218,26 @@ struct sts_assume_role_with_web_identity_out {
     struct str provider;
     struct str audience;
     struct str source_identity;
+    int64_t session_token_utilization;
+    bool has_session_token_utilization;
+    int64_t session_token_size;
+    bool has_session_token_size;
 };
 struct sts_assume_root_in {
     struct str target_principal;
     struct sts_policy_descriptor_type *task_policy_arn;
     int64_t duration_seconds;
     bool has_duration_seconds;
+    int64_t minimum_session_token_size;
+    bool has_minimum_session_token_size;
 };
 struct sts_assume_root_out {
     struct sts_credentials *credentials;
     struct str source_identity;
+    int64_t session_token_utilization;
+    bool has_session_token_utilization;
+    int64_t session_token_size;
+    bool has_session_token_size;
 };
 struct sts_assumed_role_user {
     struct str assumed_role_id;
@@ -272,21 +296,33 @@ struct sts_get_federation_token_in {
     int64_t duration_seconds;
     bool has_duration_seconds;
     struct sts_tag_list_type tags;
+    int64_t minimum_session_token_size;
+    bool has_minimum_session_token_size;
 };
 struct sts_get_federation_token_out {
     struct sts_credentials *credentials;
     struct sts_federated_user *federated_user;
     int64_t packed_policy_size;
     bool has_packed_policy_size;
+    int64_t session_token_utilization;
+    bool has_session_token_utilization;
+    int64_t session_token_size;
+    bool has_session_token_size;
 };
 struct sts_get_session_token_in {
     int64_t duration_seconds;
     bool has_duration_seconds;
     struct str serial_number;
     struct str token_code;
+    int64_t minimum_session_token_size;
+    bool has_minimum_session_token_size;
 };
 struct sts_get_session_token_out {
     struct sts_credentials *credentials;
+    int64_t session_token_utilization;
+    bool has_session_token_utilization;
+    int64_t session_token_size;
+    bool has_session_token_size;
 };
 struct sts_get_web_identity_token_in {
     struct sts_web_identity_token_audience_list_type audience;
