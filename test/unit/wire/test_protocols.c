@@ -419,8 +419,7 @@ static void cases_of(const char *direction, const char *const *files, size_t n, 
         json = read_file(&text, path);
         if (str_is_null(json)) {
             arena_finish(&text);
-            print_message("skipped: no protocol cases at %s\n", path);
-            skip();
+            fail_msg("%s is not there", path);
         }
         assert_int_equal(json_parse(&text, json, &suites, NULL), 0);
         json_each(suite, suites)
@@ -464,12 +463,22 @@ static void output_cases(void **state)
     cases_of("output", files, sizeof(files) / sizeof(files[0]), 250);
 }
 
+// Exit status that meson shows as skipped.
+#define SKIPPED 77
+
 int main(void)
 {
+    FILE *there = fopen(CASES "/input/json.json", "rb");
+
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(input_cases),
         cmocka_unit_test(output_cases),
     };
 
+    if (!there) {
+        fprintf(stderr, "skipped: no protocol cases in %s\n", CASES);
+        return SKIPPED;
+    }
+    fclose(there);
     return cmocka_run_group_tests_name("protocols", tests, NULL, NULL);
 }
