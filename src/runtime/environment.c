@@ -482,7 +482,7 @@ static void classify(struct environment *env, struct invocation *inv)
     }
     inv->start = env->state == ENV_FROZEN ? INVOCATION_THAWED : INVOCATION_WARM;
     inv->times.queue_us = (uint32_t)((uint64_t)(now - (int64_t)inv->submitted_ns) / 1000);
-    if (inv->times.queue_us > 200 && inv->start == INVOCATION_WARM)
+    if (inv->waited)
         inv->start = INVOCATION_WAITED;
 }
 

@@ -109,7 +109,7 @@ struct invocation {
     int64_t started_ms;
     uint64_t environment_id; // where it runs; 0: nowhere
     int64_t deadline_ms;
-    bool sink_begun, sink_gone, answered_gone;
+    bool sink_begun, sink_gone, waited;
 };
 
 // From any thread. Never calls done before it returns.

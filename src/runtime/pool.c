@@ -128,6 +128,7 @@ static struct invocation *take_waiting(struct pool *p)
         p->last = NULL;
     inv->next = NULL;
     p->n_waiting--;
+    inv->waited = true;
     inv->assigned_ns = (uint64_t)os_mono_ns();
     return inv;
 }

@@ -304,6 +304,19 @@ bool stage_logged(const char *text)
     return there;
 }
 
+bool stage_until_logged(const char *text)
+{
+    const struct timespec pause = {0, 2000000};
+    int64_t until = os_mono_ms() + WAIT_MS;
+
+    while (!stage_logged(text)) {
+        if (os_mono_ms() > until)
+            return false;
+        nanosleep(&pause, NULL);
+    }
+    return true;
+}
+
 bool stage_until(bool (*fn)(void))
 {
     const struct timespec pause = {0, 2000000};

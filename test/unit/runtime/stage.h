@@ -40,6 +40,7 @@ struct str stage_response(const struct stage_answer *a);
 struct str stage_log(void);
 void stage_log_clear(void);
 bool stage_logged(const char *text);
+bool stage_until_logged(const char *text); // false after 60 s
 // Waits until fn() is true; false after 60 s.
 bool stage_until(bool (*fn)(void));
 const char *stage_dir(void);
