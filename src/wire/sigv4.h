@@ -2,7 +2,7 @@
 //
 // Verification takes two steps, so that the caller can look up the secret in between:
 // sigv4_parse() finds the claim, sigv4_verify() checks it. Pure but for a small cache of derived
-// keys with its own lock; safe on every thread. Comparisons take constant time.
+// keys, one for each thread; safe on every thread. Comparisons take constant time.
 #ifndef LAMBKIN_WIRE_SIGV4_H
 #define LAMBKIN_WIRE_SIGV4_H
 
