@@ -277,6 +277,8 @@ int unpack_zip(int dir_fd, struct str zip, uint64_t max_bytes, struct unpacked *
         return err_aws(err, &PACKAGE_INVALID, "Uploaded file must be a non-empty zip");
     if (!str_starts(zip, STR("PK")))
         return not_a_zip(err);
+    if (str_starts(zip, STR("PK\005\006"))) // nothing but the end of a directory
+        return err_aws(err, &PACKAGE_INVALID, "Uploaded file must be a non-empty zip");
     // libarchive converts names by the thread's locale; in "C" all but ASCII would be lost.
     pthread_once(&once, make_locale);
     if (utf8_locale)
