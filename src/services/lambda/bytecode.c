@@ -61,5 +61,5 @@ void package_compile_python(const char *code_dir, const char *sha256, const char
         .path = interpreter, .argv = argv, .envp = env, .cwd = "/", .new_group = true};
     int r = spawn_run(&s, COMPILE_TIMEOUT_MS, &output, &status, &err);
     if (r < 0)
-        log_warn("compiling %s to bytecode: %s", sha256, err.message);
+        log_info("compiling %s to bytecode: %s", sha256, err.message);
 }
