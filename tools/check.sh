@@ -46,13 +46,13 @@ configure() { # configure DIR OPTIONS...
     fi
 }
 
-step_build() { configure build-check -Dwerror=true -Dtests=enabled && ninja -C build-check; }
+step_build() { configure build-check -Dwerror=true -Dtests=enabled && ninja -k 0 -C build-check; }
 
 # clang with sanitizers is also the second compiler whose warnings are errors.
 step_asan_build() {
     export CC=clang
     configure build-asan -Dwerror=true -Dtests=enabled -Db_sanitize=address,undefined \
-        -Db_lundef=false -Dbuildtype=debugoptimized && ninja -C build-asan
+        -Db_lundef=false -Dbuildtype=debugoptimized && ninja -k 0 -C build-asan
 }
 
 meson_part() { python3 tools/run_tests.py meson --build "$1" --part "$2" --counts "$3"; }
@@ -117,6 +117,9 @@ run_step() {
     [ $r -eq 124 ] || [ $r -eq 137 ] && echo "time limit of ${limit[$name]} s reached" >>"$log"
     echo "FAIL $name ($((SECONDS - from)) s)"
     echo "--- the last lines of $log"
+    if [[ $name == build || $name == asan ]]; then
+        grep -aE 'error:|undefined reference|FAILED' "$log" | cut -c1-300 | head -n 40
+    fi
     tail -n 60 "$log" | cut -c1-400
     echo "--- tests that failed in $name"
     closing_lines "$log"
@@ -146,8 +149,20 @@ done
 
 rm -rf "$counts"
 mkdir -p "$counts"
+built=yes
 for name in "${steps[@]}"; do
+    case $name in
+    unit | sandbox | runtimes | sdk | crash | fuzz)
+        if [ -z "$built" ]; then
+            echo "not run: $name (the build failed)"
+            continue
+        fi
+        ;;
+    esac
     run_step "$name"
+    if [ "$name" = build ] && [[ " ${failed_steps[*]-} " == *" build "* ]]; then
+        built=
+    fi
 done
 
 passed=0 failed=0 skipped=0

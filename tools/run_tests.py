@@ -23,8 +23,11 @@ SKIP_EXIT = 77  # Meson's and automake's convention
 
 def run_limited(command, limit, **kwargs):
     """(exit code or None when it ran over the limit, output). Ends the whole process group."""
-    p = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                         stderr=subprocess.STDOUT, start_new_session=True, **kwargs)
+    try:
+        p = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                             stderr=subprocess.STDOUT, start_new_session=True, **kwargs)
+    except OSError as e:
+        return 127, str(e).encode()
     try:
         out, _ = p.communicate(timeout=limit)
         return p.returncode, out
