@@ -631,7 +631,7 @@ async function invokeStreaming(call) {
         sendError(STREAM_ERROR, sequence, error, LEAVING);
         process.exit(status);
     };
-    whenLoopEmpty = () => fail('Response stream is not finished.');
+    whenLoopEmpty = () => setImmediate(() => fail('Response stream is not finished.'));
     stream.on('error', fail);
     try {
         const event = JSON.parse(call.payload);
