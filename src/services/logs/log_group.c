@@ -1,7 +1,7 @@
 // log_group.c - the registry of log groups, and appending to them.
 //
-// Invariant: under a group's lock, the last segment's `bytes` is the size of the active file, and
-// every event in it is counted in its stream's times.
+// Invariant: under a group's lock, the last segment's `bytes` is how much of the active file is
+// records (zeros follow), and every event in it is counted in its stream's times.
 #include "services/logs/log_group.h"
 
 #include "base/cleanup.h"
@@ -16,8 +16,12 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+// What the active file grows by.
+#define RESERVE_BYTES ((size_t)64 << 10)
 
 struct log_groups log_groups = {
     .lock = PTHREAD_MUTEX_INITIALIZER, .admin = PTHREAD_MUTEX_INITIALIZER, .root_fd = -1};
@@ -64,6 +68,19 @@ static struct log_group *group_new(struct str key, size_t account_len, size_t re
     return g;
 }
 
+// The active file ends where its records do from here on; nothing can be appended.
+static void log_group_unmap(struct log_group *g)
+{
+    if (!g->active_map)
+        return;
+    munmap(g->active_map, g->active_bytes);
+    g->active_map = NULL;
+    g->active_bytes = 0;
+    // Zeros that stay when this fails cost space, nothing else.
+    if (ftruncate(g->active_fd, (off_t)g->segments[g->n_segments - 1].bytes) < 0)
+        return;
+}
+
 static void group_free(struct log_group *g)
 {
     const struct map_entry *e;
@@ -74,6 +91,7 @@ static void group_free(struct log_group *g)
     map_finish(&g->by_id);
     for (unsigned i = 0; i < g->n_unsynced; i++)
         close(g->unsynced[i]);
+    log_group_unmap(g);
     closep(&g->active_fd);
     closep(&g->dir_fd);
     free(g->segments);
@@ -278,6 +296,7 @@ void log_group_seal(struct log_group *g)
 {
     if (g->active_fd < 0)
         return;
+    log_group_unmap(g);
     g->segments[g->n_segments - 1].sealed = true;
     if (g->n_unsynced == LOG_GROUP_MAX_UNSYNCED) {
         // Eight megabytes written sixteen times within a second: waiting here slows that down.
@@ -298,8 +317,7 @@ static int begin_segment(struct log_group *g, int64_t now_ms, struct buf *out, s
     if (r < 0)
         return r;
     segment_name(number, name);
-    int fd = openat(g->dir_fd, name,
-                    O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
+    int fd = openat(g->dir_fd, name, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (fd < 0)
         return err_errno(err, errno, "make log segment %s/%s", g->dir, name);
     struct log_segment *s = log_segment_add(g, number);
@@ -315,23 +333,43 @@ static int begin_segment(struct log_group *g, int64_t now_ms, struct buf *out, s
     return 0;
 }
 
-// Writes the buffer at the end of the active segment, or leaves the file as it was.
+// Makes the active file at least `bytes` long, with blocks on the disk: -ENOSPC is found here, and
+// never by a store into the mapping.
+static int reserve(struct log_group *g, size_t bytes)
+{
+    if (bytes <= g->active_bytes)
+        return 0;
+    size_t grown = (bytes + RESERVE_BYTES - 1) / RESERVE_BYTES * RESERVE_BYTES;
+    int r = posix_fallocate(g->active_fd, 0, (off_t)grown);
+    if (r != 0)
+        return -r;
+    void *p = g->active_map
+                  ? mremap(g->active_map, g->active_bytes, grown, MREMAP_MAYMOVE)
+                  : mmap(NULL, grown, PROT_READ | PROT_WRITE, MAP_SHARED, g->active_fd, 0);
+    if (p == MAP_FAILED)
+        return -errno;
+    g->active_map = p;
+    g->active_bytes = grown;
+    return 0;
+}
+
+// Puts the buffer behind the records of the active segment, or leaves it as it was.
 static int commit_bytes(struct log_group *g, const struct buf *b, struct err *err)
 {
     struct log_segment *s = &g->segments[g->n_segments - 1];
-    int r = b->failed ? -ENOMEM : fd_write_full(g->active_fd, b->ptr, b->len);
+    int r = b->failed ? -ENOMEM : reserve(g, s->bytes + b->len);
     if (r < 0) {
         if (s->bytes == 0) { // it was begun for this: as if it had not been
             char name[SEGMENT_NAME_BYTES];
             segment_name(s->number, name);
             unlinkat(g->dir_fd, name, 0);
+            log_group_unmap(g);
             closep(&g->active_fd);
             g->n_segments--;
-        } else if (ftruncate(g->active_fd, (off_t)s->bytes) < 0) {
-            log_group_seal(g); // what is behind a broken record cannot be read: go on elsewhere
         }
         return err_errno(err, -r, "append to the log group");
     }
+    memcpy(g->active_map + s->bytes, b->ptr, b->len);
     s->bytes += b->len;
     g->written += b->len;
     return 0;

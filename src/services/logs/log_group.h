@@ -2,7 +2,9 @@
 //
 // Every group is in memory; which streams and events it has is read from its files (and from the
 // cache in SQL) the first time somebody asks, by log_group_load(). Appending needs no load, so it
-// can be done on a loop thread: it takes the group's lock, makes one write() and no fsync.
+// can be done on a loop thread: it takes the group's lock and copies into the mapped end of the
+// active segment, whose blocks were reserved before. Such bytes survive the process, as written
+// ones do; behind them the file is zeros, which every scan takes for its end, until it is sealed.
 //
 // Locks: the registry's before a group's; a group's `load_lock` before its `lock`. The registry's
 // lock and a group's `lock` are never held across fsync, SQL or a scan of files.
@@ -71,6 +73,8 @@ struct log_group {
     struct map by_id;   // by the 8 bytes of the id
     // The segment being written is the last of `segments` when active_fd is not -1.
     int active_fd;
+    char *active_map; // the file, active_bytes of it, all of them reserved on the disk
+    size_t active_bytes;
     int64_t active_since_ms;
     uint64_t written, synced; // bytes ever appended in this life, and of them on the disk
     int unsynced[LOG_GROUP_MAX_UNSYNCED]; // earlier active files whose tail is not on the disk
