@@ -12,7 +12,9 @@
 #include <curl/curl.h>
 #include <errno.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdlib.h>
+#include <time.h>
 
 #define DEFAULT_TIMEOUT_MS 30000
 #define DEFAULT_CONNECT_TIMEOUT_MS 10000
@@ -315,6 +317,24 @@ struct str http_client_header(const struct http_client_response *r, struct str n
     return STR_NULL;
 }
 
+// OpenSSL writes with write(), and CURLOPT_NOSIGNAL leaves SIGPIPE to us: it is held back for as
+// long, and thrown away.
+static CURLcode perform_without_sigpipe(CURL *easy)
+{
+    sigset_t pipe_signal, before;
+
+    sigemptyset(&pipe_signal);
+    sigaddset(&pipe_signal, SIGPIPE);
+    pthread_sigmask(SIG_BLOCK, &pipe_signal, &before);
+    CURLcode code = curl_easy_perform(easy);
+    if (!sigismember(&before, SIGPIPE)) {
+        while (sigtimedwait(&pipe_signal, NULL, &(struct timespec){0}) == SIGPIPE)
+            ;
+    }
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return code;
+}
+
 int http_client_perform(const struct http_client_request *request,
                         struct http_client_response *response, struct err *err)
 {
@@ -326,7 +346,7 @@ int http_client_perform(const struct http_client_request *request,
     x->request = *request;
     r = set_up(x, err);
     if (r == 0) {
-        CURLcode code = curl_easy_perform(x->easy);
+        CURLcode code = perform_without_sigpipe(x->easy);
         if (code == CURLE_OK)
             complete(x);
         r = result_of(x, code);

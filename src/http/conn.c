@@ -85,6 +85,7 @@ void http_conn_destroy(struct http_conn *c)
         c->home->conns = c->next;
     if (c->next)
         c->next->prev = c->prev;
+    free(c->late);
     free(c);
 }
 
@@ -413,6 +414,16 @@ static void give_waiting(struct http_conn *c)
 
 static void take_input(struct http_conn *c, const char *data, size_t n)
 {
+    if (c->ssl && !c->ssl_checked) {
+        const unsigned char *name;
+        unsigned len;
+        c->ssl_checked = true;
+        SSL_get0_alpn_selected(c->ssl, &name, &len);
+        if (len == 2 && memcmp(name, "h2", 2) == 0)
+            http2_start(c);
+        if (http_conn_over(c))
+            return;
+    }
     if (c->phase == CONN_UPGRADED) {
         give_waiting(c);
         if (!http_conn_over(c))

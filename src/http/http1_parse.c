@@ -105,30 +105,6 @@ static int on_value(llhttp_t *p, const char *at, size_t n)
                : refuse(c, 431);
 }
 
-static bool valid_host(struct str host)
-{
-    for (size_t i = 0; i < host.len; i++) {
-        unsigned char ch = (unsigned char)host.ptr[i];
-        if (ch <= ' ' || ch >= 0x7f || ch == '/' || ch == '?' || ch == '#' || ch == '@' ||
-            ch == '\\' || ch == ',')
-            return false;
-    }
-    return true;
-}
-
-// Only the forms that a server of origin is asked with (RFC 9112 section 3.2).
-static bool valid_target(struct str target, bool options)
-{
-    if (target.len == 0 || (target.ptr[0] != '/' && !(options && str_eq(target, STR("*")))))
-        return false;
-    for (size_t i = 0; i < target.len; i++) {
-        unsigned char ch = (unsigned char)target.ptr[i];
-        if (ch <= ' ' || ch >= 0x7f || ch == '#')
-            return false;
-    }
-    return true;
-}
-
 // What the head says about itself; 0 or the status to fail with.
 static int check_head(struct http_conn *c)
 {
@@ -151,7 +127,7 @@ static int check_head(struct http_conn *c)
         case 4:
             if (str_eq(h->name, STR("host"))) {
                 hosts++;
-                if (!valid_host(h->value))
+                if (!http_host_valid(h->value))
                     return 400;
             }
             break;
@@ -187,7 +163,7 @@ static int check_head(struct http_conn *c)
         return 400;
     if (c->parser.method == HTTP_CONNECT)
         return 400;
-    return valid_target(req->target, c->parser.method == HTTP_OPTIONS) ? 0 : 400;
+    return http_target_valid(req->target, c->parser.method == HTTP_OPTIONS) ? 0 : 400;
 }
 
 static int on_headers_complete(llhttp_t *p)

@@ -256,6 +256,30 @@ void http_set_target(struct http_req *r, struct str target)
     r->pub.query = mark < 0 ? STR_NULL : str_slice(target, (size_t)mark + 1, target.len);
 }
 
+bool http_host_valid(struct str host)
+{
+    for (size_t i = 0; i < host.len; i++) {
+        unsigned char ch = (unsigned char)host.ptr[i];
+        if (ch <= ' ' || ch >= 0x7f || ch == '/' || ch == '?' || ch == '#' || ch == '@' ||
+            ch == '\\' || ch == ',')
+            return false;
+    }
+    return true;
+}
+
+// Only the forms that a server of origin is asked with (RFC 9112 section 3.2).
+bool http_target_valid(struct str target, bool options)
+{
+    if (target.len == 0 || (target.ptr[0] != '/' && !(options && str_eq(target, STR("*")))))
+        return false;
+    for (size_t i = 0; i < target.len; i++) {
+        unsigned char ch = (unsigned char)target.ptr[i];
+        if (ch <= ' ' || ch >= 0x7f || ch == '#')
+            return false;
+    }
+    return true;
+}
+
 // ---- bodies ----
 
 static int spill(struct http_req *r, const struct http_listener_config *config)

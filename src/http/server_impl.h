@@ -130,6 +130,7 @@ struct http_conn {
     int64_t deadline_ms; // INT64_MAX: none
     const struct http_protocol *protocol;
     void *protocol_data;
+    void *late; // freed with the connection
     struct loop_task read_task, end_task;
     union http_address peer;
     int fd;
@@ -202,6 +203,8 @@ void http_req_dispatch(struct http_req *r, struct http_listener *l);
 // The client is gone: the handler hears of it, or the request is freed when no handler has it.
 void http_req_orphan(struct http_req *r);
 void http_set_target(struct http_req *r, struct str target);
+bool http_host_valid(struct str host);
+bool http_target_valid(struct str target, bool options);
 static inline struct http_req *http_req_of(struct http_request *req)
 {
     return (struct http_req *)req;
@@ -247,6 +250,9 @@ void http1_start(struct http_conn *c);
 size_t http1_feed(struct http_conn *c, const char *data, size_t n);
 // Answers with a plain error and closes.
 void http1_fail(struct http_conn *c, int status);
+
+// ---- http2.c ----
+void http2_start(struct http_conn *c);
 
 // ---- listener.c ----
 void http_listener_unref(struct http_listener *l);

@@ -14,6 +14,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <time.h>
 #include <unistd.h>
 
 struct loop_watch {
@@ -321,12 +322,21 @@ int loop_create(struct loop **out, struct err *err)
 void loop_run(struct loop *l)
 {
     struct loop *outer = self;
+    sigset_t pipe_signal, before;
 
+    // OpenSSL writes to sockets that may be closed with write().
+    sigemptyset(&pipe_signal);
+    sigaddset(&pipe_signal, SIGPIPE);
+    pthread_sigmask(SIG_BLOCK, &pipe_signal, &before);
     self = l;
     while (!atomic_load(&l->stop_wanted))
         uv_run(&l->uv, UV_RUN_DEFAULT);
     atomic_store(&l->stop_wanted, false);
     self = outer;
+    // What is pending now would be delivered.
+    while (sigtimedwait(&pipe_signal, NULL, &(struct timespec){0}) == SIGPIPE)
+        ;
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 
 void loop_stop(struct loop *l)

@@ -53,12 +53,16 @@ static void echo(struct http_request *req)
         {STR("Content-Length"), STR("3")},
         {STR("X-Trailer"), http_trailer_get(req, STR("x-sum"))},
         {STR("X-Remote"), http_remote_address(req)},
+        {STR("X-Version"), req->major == 2 ? STR("2") : STR("1")},
+        {STR("X-Host"), http_header_get(req, STR("host"))},
+        {STR("X-Cookie"), http_header_get(req, STR("cookie"))},
     };
 
     assert_int_equal(http_body_read(req, 64 << 20, &body, &err), 0);
     assert_int_equal(body.ptr[body.len], 0);
-    http_respond(req, &(struct http_response){
-                          .status = 200, .headers = headers, .n_headers = 9, .body = body});
+    http_respond(
+        req, &(struct http_response){
+                 .status = 200, .headers = headers, .n_headers = ARRAY_LEN(headers), .body = body});
 }
 
 static char big_pattern(size_t i)
