@@ -12,6 +12,7 @@
 #define KEEPER_MAX_INTERPRETERS 32
 #define KEEPER_MAX_HOT_DIRS 16
 #define KEEPER_MAX_SANDBOXES 4096
+#define KEEPER_NO_SPARES 0xffffffffu
 
 struct keeper_config {
     const char *data_dir; // absolute; <data_dir>/code is where code may come from (created here)
@@ -25,7 +26,9 @@ struct keeper_config {
     const char *hot_dirs[KEEPER_MAX_HOT_DIRS]; // directories that `binding.hot` may name
     unsigned n_hot_dirs;
     unsigned max_sandboxes; // 0: KEEPER_MAX_SANDBOXES
-    unsigned spare_slots;   // prepared network namespaces and cgroups held ready. 0: 8
+    // Whole sandboxes held ready, without code. 0: 8; KEEPER_NO_SPARES: each is made when asked
+    // for.
+    unsigned spare_slots;
     // Sandbox n runs as first_uid + n where the keeper is root. 0: 200000
     unsigned first_uid;
 };

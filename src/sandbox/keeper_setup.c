@@ -152,6 +152,8 @@ static int set_up_config(struct keeper *k, const struct keeper_config *config, s
         c->max_sandboxes = KEEPER_MAX_SANDBOXES;
     if (c->spare_slots == 0)
         c->spare_slots = 8;
+    else if (c->spare_slots == KEEPER_NO_SPARES)
+        c->spare_slots = 0;
     if (c->first_uid == 0)
         c->first_uid = 200000;
     k->slots = calloc(c->max_sandboxes, sizeof(*k->slots));

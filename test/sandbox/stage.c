@@ -219,6 +219,26 @@ int stage_add(struct stage *s, const char *path, const char *name)
 
 // ---- running ----
 
+struct turn {
+    struct loop_timer timer; // first: the timer's address is the turn's
+    struct stage *stage;
+    bool (*done)(void *ctx);
+    void *ctx;
+    int64_t until_ms;
+    bool was_done;
+};
+
+static struct turn *current;
+
+// After a callback: what is waited for may be there.
+static void check(void)
+{
+    if (current && current->done(current->ctx)) {
+        current->was_done = true;
+        loop_stop(current->stage->loop);
+    }
+}
+
 static void drain(struct stage_run *r)
 {
     char chunk[16384];
@@ -238,6 +258,7 @@ static void on_started(void *ctx, uint64_t id, int r, struct sandbox_started *st
     if (r < 0) {
         run->err = *err;
         run->gone = true;
+        check();
         return;
     }
     run->s = *started;
@@ -247,6 +268,7 @@ static void on_started(void *ctx, uint64_t id, int r, struct sandbox_started *st
                                         .endpoint_fd = -1,
                                         .memory_fd = -1,
                                         .freezer_fd = -1};
+    check();
 }
 
 static void on_exited(void *ctx, const struct sandbox_exit *e)
@@ -263,21 +285,13 @@ static void on_exited(void *ctx, const struct sandbox_exit *e)
         r->sandbox = *e;
         r->gone = true;
     }
+    check();
 }
-
-struct turn {
-    struct loop_timer timer; // first: the timer's address is the turn's
-    struct stage *stage;
-    bool (*done)(void *ctx);
-    void *ctx;
-    int64_t until_ms;
-    bool was_done;
-};
 
 static void look(struct loop_timer *timer)
 {
     struct turn *t = (struct turn *)timer;
-    t->was_done = t->done(t->ctx);
+    t->was_done = t->was_done || t->done(t->ctx);
     if (t->was_done || os_mono_ms() >= t->until_ms || t->stage->lost)
         loop_stop(t->stage->loop);
     else
@@ -288,7 +302,10 @@ bool stage_until(struct stage *s, bool (*done)(void *ctx), void *ctx, int deadli
 {
     struct turn t = {.stage = s, .done = done, .ctx = ctx, .until_ms = os_mono_ms() + deadline_ms};
     loop_timer_start(s->loop, &t.timer, 0, look);
+    current = &t;
     loop_run(s->loop);
+    current = NULL;
+    loop_timer_stop(s->loop, &t.timer);
     return t.was_done;
 }
 
@@ -386,6 +403,7 @@ static void on_done(void *ctx, uint64_t id, int r, uint32_t program, const struc
     a->program = program;
     if (r < 0 && a->err)
         *a->err = *err;
+    check();
 }
 
 static bool replied(void *ctx)
