@@ -33,7 +33,7 @@ started=$SECONDS
 step_deps() { sh tools/install_deps.sh build tests runtimes; }
 step_style() { python3 tools/check_style.py; }
 step_layers() { python3 tools/check_layers.py; }
-step_generated() { python3 tools/generate_wire.py --check; }
+step_generated() { sh tools/check_generated.sh; }
 
 # A build directory that another Meson or another compiler left is laid anew.
 configure() { # configure DIR OPTIONS...

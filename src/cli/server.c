@@ -17,7 +17,6 @@
 #include "os/time.h"
 #include "os/worker.h"
 #include "runtime/runtime.h"
-#include "services/gateway/function_urls.h"
 #include "triggers/triggers.h"
 
 #include <errno.h>
@@ -190,8 +189,6 @@ static int start_rooms(struct server *s, struct err *err)
         r = loops_start((unsigned)config_i64(s->config, "loops"), err);
     if (r == 0)
         r = start_engine(s, err);
-    if (r == 0)
-        r = function_urls_register(s->engine, err);
     if (r == 0)
         r = triggers_register(s->engine, err);
     if (r == 0)

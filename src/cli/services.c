@@ -2,6 +2,7 @@
 #include "cli/services.h"
 
 #include "base/cleanup.h"
+#include "services/gateway/gateway.h"
 #include "services/iam/iam.h"
 #include "services/lambda/lambda.h"
 #include "services/logs/logs.h"
@@ -12,6 +13,6 @@ const struct engine_service *const cli_services[] = {
 #ifndef WITHOUT_IAM
     &iam_service,  &sts_service,
 #endif
-    &logs_service, &sqs_service, &lambda_service,
+    &logs_service, &sqs_service, &lambda_service, &gateway_service,
 };
 const unsigned cli_n_services = ARRAY_LEN(cli_services);

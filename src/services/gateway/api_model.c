@@ -20,6 +20,8 @@ struct domain {
 };
 
 static pthread_rwlock_t lock = PTHREAD_RWLOCK_INITIALIZER;
+// Held from reading the records to publishing the model: the last reload has read the last change.
+static pthread_mutex_t reloading = PTHREAD_MUTEX_INITIALIZER;
 static struct map models;  // API id -> struct api
 static struct map domains; // host -> struct domain
 
@@ -523,10 +525,12 @@ const struct api_stage *api_stage_get(const struct api *a, struct str name)
 
 void api_models_changed(struct str account, struct str region, struct str parent, bool below_api)
 {
+    pthread_mutex_lock(&reloading);
     if (below_api)
         reload_api(account, region, parent);
     else
         reload_domain(account, region, parent);
+    pthread_mutex_unlock(&reloading);
 }
 
 void api_models_each(void (*each)(void *ctx, const struct api *a), void *ctx)

@@ -64,8 +64,10 @@ void api_answered(struct api_request *r, int status, size_t body_bytes);
 // "$request.path", "$context.…", "$stageVariables.x", with or without "${…}"; anything else is
 // itself. Absent when there is no such thing.
 struct str api_variable(struct api_request *r, struct str expression);
-// Replaces "$context.x" and the others inside a text.
+// Replaces "$context.x" and the others inside a text; what there is not becomes "-".
 struct str api_expand(struct api_request *r, struct str text);
+// The same for a mapped parameter: absent when it is one variable that there is not.
+struct str api_mapped(struct api_request *r, struct str text);
 
 void access_log_write(struct api_request *r, int status, size_t body_bytes);
 

@@ -155,7 +155,7 @@ static void token_work(struct work *w)
         r->error = arena_cstr(r->c->arena, str_from(err.message));
     } else {
         r->authorizer = jwt_context(r->c->arena, &t);
-        const struct authorizer_decision d = {true, r->authorizer};
+        const struct authorizer_decision d = {.allowed = true, .context = r->authorizer};
         authorizer_cache_add(r->route->authorizer->cache, r->identity, jwt_expires_ms(&t), &d);
         r->verdict = scope_fits(r, &t) ? 0 : 403;
     }
@@ -324,16 +324,27 @@ static int read_decision(struct api_request *r, struct str response, struct auth
         const struct json_value *policy = json_get(v, "policyDocument");
         if (!json_is(policy, JSON_OBJECT))
             return -EINVAL;
-        d->allowed = policy_allows(policy, route_arn(r));
+        d->policy = policy->raw;
     }
     d->context =
         function_context(r->c->arena, r->route->integration ? r->route->integration->format : 2, v);
     return 0;
 }
 
+// A policy is asked for every route: what was kept may stem from another one.
+static bool allows(struct api_request *r, const struct authorizer_decision *d)
+{
+    const struct json_value *policy;
+
+    if (!d->policy.ptr)
+        return d->allowed;
+    return json_parse(r->c->arena, d->policy, &policy, NULL) == 0 &&
+           policy_allows(policy, route_arn(r));
+}
+
 static void decided(struct api_request *r, const struct authorizer_decision *d)
 {
-    if (!d->allowed) {
+    if (!allows(r, d)) {
         api_refuse(r, 403, "Forbidden");
         return;
     }

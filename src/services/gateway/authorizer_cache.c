@@ -11,9 +11,9 @@
 struct entry {
     char digest[SHA256_HEX_BYTES];
     int64_t until_ms;
-    bool allowed, has_context;
-    size_t len;
-    char context[];
+    bool allowed, has_policy, has_context;
+    size_t policy_len, context_len;
+    char text[]; // the policy, then the context
 };
 
 struct authorizer_cache {
@@ -62,8 +62,13 @@ bool authorizer_cache_find(struct authorizer_cache *c, struct str key, int64_t n
     pthread_mutex_lock(&c->lock);
     struct entry *e = map_get(&c->entries, str_from(digest));
     if (e && e->until_ms > now_ms) {
+        struct str policy = {e->text, e->policy_len};
+        struct str context = {e->text + e->policy_len, e->context_len};
         *out = (struct authorizer_decision){
-            e->allowed, e->has_context ? arena_str(a, (struct str){e->context, e->len}) : STR_NULL};
+            .allowed = e->allowed,
+            .policy = e->has_policy ? arena_str(a, policy) : STR_NULL,
+            .context = e->has_context ? arena_str(a, context) : STR_NULL,
+        };
         found = true;
     } else if (e) {
         map_remove(&c->entries, str_from(digest));
@@ -76,7 +81,7 @@ bool authorizer_cache_find(struct authorizer_cache *c, struct str key, int64_t n
 void authorizer_cache_add(struct authorizer_cache *c, struct str key, int64_t until_ms,
                           const struct authorizer_decision *d)
 {
-    struct entry *e = c ? malloc(sizeof(*e) + d->context.len) : NULL;
+    struct entry *e = c ? malloc(sizeof(*e) + d->policy.len + d->context.len) : NULL;
     void *old = NULL;
 
     if (!e)
@@ -85,9 +90,13 @@ void authorizer_cache_add(struct authorizer_cache *c, struct str key, int64_t un
     e->until_ms = until_ms;
     e->allowed = d->allowed;
     e->has_context = d->context.ptr != NULL;
-    e->len = d->context.len;
-    if (e->len > 0)
-        memcpy(e->context, d->context.ptr, e->len);
+    e->has_policy = d->policy.ptr != NULL;
+    e->policy_len = d->policy.len;
+    e->context_len = d->context.len;
+    if (e->policy_len > 0)
+        memcpy(e->text, d->policy.ptr, e->policy_len);
+    if (e->context_len > 0)
+        memcpy(e->text + e->policy_len, d->context.ptr, e->context_len);
     pthread_mutex_lock(&c->lock);
     if (c->entries.n >= AUTHORIZER_CACHE_MAX)
         empty(c);

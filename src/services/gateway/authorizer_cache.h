@@ -10,6 +10,7 @@ struct authorizer_cache;
 
 struct authorizer_decision {
     bool allowed;
+    struct str policy;  // absent: `allowed` says it; else a policy document, asked for each route
     struct str context; // JSON for requestContext.authorizer, may be absent
 };
 

@@ -36,7 +36,9 @@ static void mapped_headers(struct api_request *r, int *status, struct http_heade
         if (!str_next(&rest, ':', &verb) || !json_str(m, &value))
             continue;
         int64_t code_number;
-        value = api_expand(r, value);
+        value = api_mapped(r, value);
+        if (!value.ptr && !str_eq(verb, STR("remove")))
+            continue;
         if (str_eq(rest, STR("statuscode"))) {
             if (str_to_i64(value, &code_number) == 0 && code_number >= 100 && code_number <= 599)
                 *status = (int)code_number;
@@ -45,6 +47,8 @@ static void mapped_headers(struct api_request *r, int *status, struct http_heade
         if (!str_starts(rest, STR("header.")))
             continue;
         struct str name = str_slice(rest, strlen("header."), rest.len);
+        if (!http_header_valid(name, value))
+            continue;
         if (!str_eq(verb, STR("append"))) {
             unsigned kept = 0;
             for (unsigned i = 0; i < *n; i++)

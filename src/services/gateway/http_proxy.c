@@ -32,6 +32,20 @@ static bool travels(struct str name)
     return true;
 }
 
+// Headers that "Connection" names belong to that connection (RFC 9110 section 7.6.1).
+static bool named_by_connection(const struct http_header *headers, unsigned n, struct str name)
+{
+    for (unsigned i = 0; i < n; i++) {
+        struct str rest = headers[i].value, one;
+        if (!str_eq_nocase(headers[i].name, STR("connection")))
+            continue;
+        while (str_next(&rest, ',', &one))
+            if (str_eq_nocase(str_trim(one), name))
+                return true;
+    }
+    return false;
+}
+
 struct outgoing {
     struct http_header *headers;
     unsigned n_headers, room;
@@ -47,7 +61,8 @@ static void set_header(struct outgoing *o, struct str verb, struct str name, str
                 o->headers[kept++] = o->headers[i];
         o->n_headers = kept;
     }
-    if (!str_eq(verb, STR("remove")) && travels(name) && o->n_headers < o->room)
+    if (!str_eq(verb, STR("remove")) && travels(name) && http_header_valid(name, value) &&
+        o->n_headers < o->room)
         o->headers[o->n_headers++] = (struct http_header){name, value};
 }
 
@@ -79,7 +94,9 @@ static void map_parameters(struct api_request *r, struct outgoing *o)
         struct str rest = m->key, verb, value;
         if (!str_next(&rest, ':', &verb) || !json_str(m, &value))
             continue;
-        value = api_expand(r, value);
+        value = api_mapped(r, value);
+        if (!value.ptr && !str_eq(verb, STR("remove")))
+            continue;
         if (str_starts(rest, STR("header.")))
             set_header(o, verb, str_slice(rest, 7, rest.len), value);
         else if (str_starts(rest, STR("querystring.")))
@@ -89,7 +106,30 @@ static void map_parameters(struct api_request *r, struct outgoing *o)
     }
 }
 
-// The integration's URI with its {parameters} filled in.
+static bool has_dot_segment(struct str path)
+{
+    struct str one;
+
+    while (str_next(&path, '/', &one))
+        if (str_eq(one, STR(".")) || str_eq(one, STR("..")))
+            return true;
+    return false;
+}
+
+// A path that somebody wrote: what is percent-encoded stays so, what may not stand in a URL is
+// encoded.
+static void add_path(struct buf *b, struct str path)
+{
+    for (size_t i = 0; i < path.len; i++) {
+        unsigned char c = (unsigned char)path.ptr[i];
+        if (c <= ' ' || c >= 127 || strchr("\"<>\\^`{|}?#", c))
+            buf_addf(b, "%%%02X", c);
+        else
+            buf_add_char(b, (char)c);
+    }
+}
+
+// The integration's URI with its {parameters} filled in; absent when that cannot be done.
 static struct str target_url(struct api_request *r, const struct outgoing *o)
 {
     struct str uri = r->route->integration->uri;
@@ -105,9 +145,13 @@ static struct str target_url(struct api_request *r, const struct outgoing *o)
         struct str name = str_slice(uri, i + 1, i + (size_t)end);
         if (str_ends(name, STR("+")))
             name.len--;
-        for (size_t k = 0; k < r->n_parameters; k++)
-            if (str_eq(r->parameters[k].name, name))
-                percent_encode_path(&b, r->parameters[k].value);
+        for (size_t k = 0; k < r->n_parameters; k++) {
+            if (!str_eq(r->parameters[k].name, name))
+                continue;
+            if (has_dot_segment(r->parameters[k].value))
+                b.failed = true; // would leave the place that the URI names
+            percent_encode_path(&b, r->parameters[k].value);
+        }
         i += (size_t)end + 1;
     }
     if (o->path.ptr) {
@@ -119,7 +163,7 @@ static struct str target_url(struct api_request *r, const struct outgoing *o)
             b.len = (size_t)(host + 3 + slash);
         if (!str_starts(o->path, STR("/")))
             buf_add_char(&b, '/');
-        percent_encode_path(&b, o->path);
+        add_path(&b, o->path);
     }
     if (o->query.len > 0)
         buf_addf(&b, "%c%.*s", str_find_char(buf_str(&b), '?') < 0 ? '?' : '&', STR_ARG(o->query));
@@ -146,7 +190,8 @@ static void upstream_done(void *ctx, int result, struct http_client_response *re
     struct http_response answer = {
         .status = response->status, .headers = headers, .body = response->body};
     for (unsigned i = 0; headers && i < response->n_headers; i++)
-        if (travels(response->headers[i].name))
+        if (travels(response->headers[i].name) &&
+            !named_by_connection(response->headers, response->n_headers, response->headers[i].name))
             headers[answer.n_headers++] = response->headers[i];
     if (headers)
         api_decorate(r, &answer.status, headers, &answer.n_headers);
@@ -163,7 +208,8 @@ static void send_on(struct api_request *r, struct str body)
 
     o.headers = arena_new_array(r->c->arena, struct http_header, o.room + 2);
     for (unsigned k = 0; o.headers && k < http->n_headers; k++)
-        if (travels(http->headers[k].name))
+        if (travels(http->headers[k].name) &&
+            !named_by_connection(http->headers, http->n_headers, http->headers[k].name))
             o.headers[o.n_headers++] = http->headers[k];
     if (!o.headers) {
         api_refuse(r, 500, "Internal Server Error");
@@ -175,6 +221,10 @@ static void send_on(struct api_request *r, struct str body)
                                        STR_ARG(api_variable(r, STR("$context.identity.sourceIp"))),
                                        STR_ARG(r->domain_name), http->tls ? "https" : "http")};
     struct str url = target_url(r, &o);
+    if (!url.ptr) {
+        api_refuse(r, 400, "Bad Request");
+        return;
+    }
     bool any = i->method.len == 0 || str_eq(i->method, STR("ANY"));
     const struct http_client_request request = {
         .method = arena_cstr(r->c->arena, any ? http->method : i->method),

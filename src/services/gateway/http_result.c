@@ -41,9 +41,14 @@ static bool is_value(struct str s)
     return true;
 }
 
+bool http_header_valid(struct str name, struct str value)
+{
+    return is_token(name) && is_value(value);
+}
+
 static int add_header(struct http_result *r, struct str name, struct str value, struct err *err)
 {
-    if (!is_token(name) || !is_value(value))
+    if (!http_header_valid(name, value))
         return err_set(err, -EINVAL, "a header's name or value is not valid");
     if (is_servers(name))
         return 0;

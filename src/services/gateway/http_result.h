@@ -8,6 +8,10 @@
 
 #define HTTP_RESULT_MAX_HEADERS 512
 
+// May this go out as a header? A name is a token; a value has no control characters: with a line
+// break in it, whoever wrote it would write the rest of the message as well.
+bool http_header_valid(struct str name, struct str value);
+
 struct http_result {
     int status;
     struct http_header *headers; // in the arena; none of those that are the server's

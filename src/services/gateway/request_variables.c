@@ -213,6 +213,17 @@ static bool name_char(char c)
            c == '_' || c == '-';
 }
 
+struct str api_mapped(struct api_request *r, struct str text)
+{
+    bool braced =
+        str_starts(text, STR("${")) && str_find_char(text, '}') == (ptrdiff_t)text.len - 1;
+    bool plain = text.len > 1 && text.ptr[0] == '$' && text.ptr[1] != '{';
+
+    for (size_t i = 1; plain && i < text.len; i++)
+        plain = name_char(text.ptr[i]);
+    return braced || plain ? api_variable(r, text) : api_expand(r, text);
+}
+
 struct str api_expand(struct api_request *r, struct str text)
 {
     struct buf b;
