@@ -14,7 +14,6 @@ BASE_MAY_INCLUDE = re.compile(
     r"openssl/\w+|pthread|arpa/inet|immintrin|x86intrin|endian|byteswap)\.h$")
 # A service shows others only services/<name>/<name>.h and what is listed here.
 SERVICE_SHOWS = {
-    "gateway": {"function_urls.h"},
     "lambda": {"names.h"},
 }
 INCLUDE = re.compile(r'^\s*#\s*include\s+(["<])([^">]+)[">]')

@@ -28,7 +28,8 @@ void access_log_write(struct api_request *r, int status, size_t body_bytes)
     text = replaced(a, text, STR("$context.integration.status"), status);
     text = replaced(a, text, STR("$context.integrationStatus"), status);
     text = replaced(a, text, STR("$context.responseLength"), (long long)body_bytes);
-    const struct log_sink_line line = {os_now_ms(), api_expand(r, text)};
+    bool json = str_starts(str_trim(text), STR("{"));
+    const struct log_sink_line line = {os_now_ms(), api_expand(r, text, json)};
     const struct log_sink_batch batch = {
         .account = r->api->account,
         .region = r->api->region,

@@ -65,7 +65,8 @@ void api_answered(struct api_request *r, int status, size_t body_bytes);
 // itself. Absent when there is no such thing.
 struct str api_variable(struct api_request *r, struct str expression);
 // Replaces "$context.x" and the others inside a text; what there is not becomes "-".
-struct str api_expand(struct api_request *r, struct str text);
+// With `quoted`, values are escaped as inside of a JSON string.
+struct str api_expand(struct api_request *r, struct str text, bool quoted);
 // The same for a mapped parameter: absent when it is one variable that there is not.
 struct str api_mapped(struct api_request *r, struct str text);
 

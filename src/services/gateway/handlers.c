@@ -204,6 +204,8 @@ int apigatewayv2_create_api(struct call *c, const struct apigatewayv2_create_api
 
     if (in->target.ptr && (websocket || !quotable(in->target) || !quotable(in->route_key)))
         return err_aws(err, &APIGATEWAYV2_BAD_REQUEST_EXCEPTION, "Invalid target");
+    const char *selection =
+        websocket ? "" : ",\"routeSelectionExpression\":\"$request.method $request.path\"";
     c->status = 201;
     struct resource_kind named = kind_api; // its id is known before: the endpoint has it
     named.name_key = "apiId";
@@ -211,8 +213,8 @@ int apigatewayv2_create_api(struct call *c, const struct apigatewayv2_create_api
         c, &named, STR(""), in,
         created(c, arena_cstr(c->arena, arena_printf(c->arena,
                                                      ",\"apiId\":\"%.*s\","
-                                                     "\"apiEndpoint\":\"%.*s\"",
-                                                     STR_ARG(id), STR_ARG(endpoint)))),
+                                                     "\"apiEndpoint\":\"%.*s\"%s",
+                                                     STR_ARG(id), STR_ARG(endpoint), selection))),
         out, err);
     return r == 0 && in->target.ptr ? quick_create(c, id, in, err) : r;
 }

@@ -234,8 +234,8 @@ const struct resource_kind kind_api = {
     .noun = "API",
     .id_key = "apiId",
     .id_chars = RESOURCE_ID_CHARS,
-    .defaults = "{\"routeSelectionExpression\":\"$request.method $request.path\","
-                "\"apiKeySelectionExpression\":\"$request.header.x-api-key\","
+    // HTTP APIs have only one routeSelectionExpression: see create_api.
+    .defaults = "{\"apiKeySelectionExpression\":\"$request.header.x-api-key\","
                 "\"disableExecuteApiEndpoint\":false,\"ipAddressType\":\"ipv4\",\"tags\":{}}",
     .check = check_api,
 };

@@ -221,10 +221,22 @@ struct str api_mapped(struct api_request *r, struct str text)
 
     for (size_t i = 1; plain && i < text.len; i++)
         plain = name_char(text.ptr[i]);
-    return braced || plain ? api_variable(r, text) : api_expand(r, text);
+    return braced || plain ? api_variable(r, text) : api_expand(r, text, false);
 }
 
-struct str api_expand(struct api_request *r, struct str text)
+static void add_escaped(struct buf *b, struct str value)
+{
+    size_t from = b->len;
+
+    json_quote(b, value);
+    if (b->failed)
+        return;
+    b->len--; // the quotes are there already
+    memmove(b->ptr + from, b->ptr + from + 1, b->len - from - 1);
+    b->len--;
+}
+
+struct str api_expand(struct api_request *r, struct str text, bool quoted)
 {
     struct buf b;
 
@@ -241,7 +253,11 @@ struct str api_expand(struct api_request *r, struct str text)
         }
         struct str part = str_slice(text, i, end);
         struct str value = text.ptr[i] == '$' && part.len > 1 ? api_variable(r, part) : part;
-        buf_add(&b, value.ptr ? value : STR("-"));
+        value = value.ptr ? value : STR("-");
+        if (quoted && text.ptr[i] == '$')
+            add_escaped(&b, value);
+        else
+            buf_add(&b, value);
         i = end;
     }
     struct str out = b.failed ? STR_NULL : arena_str(r->c->arena, buf_str(&b));
