@@ -35,8 +35,8 @@ void package_collect(const char *code_dir, const struct map *used);
 // "CodeSha256" to the name of the tree. False when it is none.
 bool package_name(struct str sha256_base64, char out[static SHA256_HEX_BYTES]);
 
-// bytecode.c: compiles the Python sources of a tree with the interpreter that will run them, as a
-// child process with limits. What fails is left to the interpreter at run time.
+// bytecode.c: compiles the Python sources of a tree with the interpreter that will run them, in a
+// sandbox. Blocks; what fails is left to the interpreter at run time.
 void package_compile_python(const char *code_dir, const char *sha256, const char *interpreter,
                             const char *inside);
 
