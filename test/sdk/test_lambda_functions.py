@@ -10,7 +10,7 @@ import urllib.request
 import pytest
 from botocore.exceptions import ClientError
 
-from harness import ROLE, build_zip, unique_name, wait_until
+from harness import ROLE, alive, build_zip, unique_name, wait_until
 
 ACCOUNT = "000000000000"
 SOURCE = """
@@ -304,8 +304,10 @@ def test_restart_keeps_everything(new_daemon):
     assert "do-not-write-me-down" not in d.log_text()
     assert os.stat(os.path.join(d.data_dir, "secret.key")).st_mode & 0o777 == 0o600
 
+    children = list(d.children().values())
     d.kill()
-    wait_until(lambda: not d.children(), what="the killed daemon's processes are gone")
+    wait_until(lambda: not any(alive(pid) for pid in children),
+               what="the killed daemon's processes are gone")
     d.start()
     lam = d.client("lambda")
     after = lam.get_function(FunctionName=name, Qualifier="live")["Configuration"]
