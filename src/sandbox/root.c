@@ -6,6 +6,7 @@
 
 #include "sandbox/beneath.h"
 #include "sandbox/kernel.h"
+#include "sandbox/outbound.h"
 
 #include "base/arena.h"
 #include "base/cleanup.h"
@@ -132,7 +133,7 @@ static int build_etc(struct template *t)
         {"/etc/host.conf", "multi on\n"},
         {"/etc/nsswitch.conf", "passwd: files\ngroup: files\nhosts: files dns\n"
                                "networks: files\nprotocols: files\nservices: files\n"},
-        {"/etc/resolv.conf", "options timeout:2 attempts:2\n"},
+        {"/etc/resolv.conf", "nameserver " OUTBOUND_DNS "\noptions timeout:2 attempts:2\n"},
     };
     int r = make_dir(t, "/etc/ssl");
     for (size_t i = 0; r >= 0 && i < ARRAY_LEN(files); i++)

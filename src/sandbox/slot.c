@@ -180,8 +180,7 @@ int slot_make(struct keeper *k, bool tracing, const struct sandbox_binding *b, s
                        .mounts = -1,
                        .connection = -1,
                        .tracing = tracing,
-                       .net = {-1, -1, -1, 0, 0},
-                       .outbound = {0, -1}};
+                       .net = {-1, -1, -1, 0, 0}};
     snprintf(s->group, sizeof(s->group), "s%u", number);
     struct plain_paths paths;
     if (!k->spaces)
@@ -257,7 +256,10 @@ int slot_bind(struct keeper *k, struct slot *s, const struct sandbox_binding *b,
     uint32_t memory_mb = b->memory_mb ? b->memory_mb : SANDBOX_MIN_MEMORY_MB;
     int r = 0;
     if (b->n_outbound && k->config.degree != SANDBOX_NONE) {
-        r = outbound_start(&s->outbound, &s->net, s->pid, b, err);
+        if (!k->spaces || k->nested)
+            return err_set(err, -EOPNOTSUPP,
+                           "outbound network can only be granted by a daemon that runs as root");
+        r = outbound_start(&s->outbound, k->root.base, s->number, s->pid, k->own_net, b, err);
         if (r < 0)
             return r;
     }

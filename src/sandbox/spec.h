@@ -60,7 +60,8 @@ struct sandbox_binding {
     // The working directory behind SANDBOX_HOT code (the local loop) is not below code/ but one
     // of the directories the operator listed at start; code_dir is then absolute.
     bool hot;
-    // Destinations "CIDR:port", "CIDR:*"; none: no network but the sandbox's own loopback.
+    // Networks that may be reached, "10.0.0.0/8", "1.2.3.4", "0.0.0.0/0" (outbound.h); none: no
+    // network but the sandbox's own loopback.
     const char *outbound[SANDBOX_MAX_OUTBOUND];
     unsigned n_outbound;
 };

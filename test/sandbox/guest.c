@@ -56,11 +56,11 @@ static int echo(void)
     }
 }
 
-static int dial(int port)
+static int dial(const char *ip, int port)
 {
     struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons((unsigned short)port)};
     char text[64];
-    a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    inet_pton(AF_INET, ip, &a.sin_addr);
     int fd = socket(AF_INET, SOCK_STREAM, 0);
     if (connect(fd, (struct sockaddr *)&a, sizeof(a)) < 0) {
         printf("%s\n", strerrorname_np(errno));
@@ -97,7 +97,7 @@ int main(int argc, char **argv)
     if (strcmp(verb, "raise") == 0)
         return raise(atoi(argument));
     if (strcmp(verb, "dial") == 0)
-        return dial(atoi(argument));
+        return dial(argc > 3 ? argv[3] : "127.0.0.1", atoi(argument));
     if (strcmp(verb, "eat") == 0)
         return eat((size_t)atoi(argument));
     if (strcmp(verb, "cat") == 0) {

@@ -10,8 +10,11 @@
 #include "sandbox/host_facts.h"
 #include "sandbox/protocol.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <ifaddrs.h>
+#include <net/if.h>
 #include <poll.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -461,6 +464,83 @@ static void malformed_is_fatal(void **state)
     stage_run_finish(&r);
 }
 
+// A listener of ours at an address of this host that is not loopback.
+static int listen_outside(char *ip, size_t room, char *port, size_t port_room)
+{
+    struct ifaddrs *all = NULL;
+    struct sockaddr_in a = {0};
+    socklen_t len = sizeof(a);
+    getifaddrs(&all);
+    for (struct ifaddrs *i = all; i; i = i->ifa_next)
+        if (i->ifa_addr && i->ifa_addr->sa_family == AF_INET && !(i->ifa_flags & IFF_LOOPBACK) &&
+            (i->ifa_flags & IFF_UP))
+            memcpy(&a, i->ifa_addr, sizeof(a));
+    freeifaddrs(all);
+    if (a.sin_family != AF_INET)
+        return -1;
+    a.sin_port = 0;
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (bind(fd, (struct sockaddr *)&a, sizeof(a)) < 0 || listen(fd, 4) < 0 ||
+        getsockname(fd, (struct sockaddr *)&a, &len) < 0)
+        return -1;
+    inet_ntop(AF_INET, &a.sin_addr, ip, (socklen_t)room);
+    snprintf(port, port_room, "%u", ntohs(a.sin_port));
+    return fd;
+}
+
+static void outbound_is_granted(void **state)
+{
+    (void)state;
+    char ip[64], port[16];
+    _cleanup_close_ int listener = listen_outside(ip, sizeof(ip), port, sizeof(port));
+    NEEDS(listener >= 0);
+    NEEDS(access("/usr/bin/pasta", X_OK) == 0);
+    struct sandbox_spec spec = spec_of("dial", port);
+    spec.program.argv[spec.program.n_argv++] = ip;
+    struct stage_run r = {0};
+    run(&r, &spec);
+    assert_output(&r, "ENETUNREACH\n"); // no grant
+    stage_run_finish(&r);
+
+    spec.binding.n_outbound = 1;
+    spec.binding.outbound[0] = "10.0.0.0/8:443";
+    r = (struct stage_run){0};
+    run(&r, &spec);
+    assert_int_equal(r.error, -EOPNOTSUPP); // ports cannot be told apart
+    stage_run_finish(&r);
+
+    spec.binding.outbound[0] = "0.0.0.0/0";
+    r = (struct stage_run){0};
+    run(&r, &spec);
+    if (options.uid) { // rootless: refused, not granted half
+        assert_int_equal(r.error, -EOPNOTSUPP);
+        stage_run_finish(&r);
+        return;
+    }
+    assert_output(&r, "EHOSTUNREACH\n"); // everything but the host itself
+    stage_run_finish(&r);
+
+    spec.binding.outbound[0] = ip; // the host, by name
+    r = (struct stage_run){.spec = &spec};
+    stage_begin(stage, &r);
+    assert_int_equal(r.error, 0);
+    struct pollfd p = {listener, POLLIN, 0};
+    assert_int_equal(poll(&p, 1, 60000), 1);
+    _cleanup_close_ int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+    assert_int_equal(write(fd, "through", 7), 7);
+    assert_true(stage_until(stage, stage_run_gone, &r, 60000));
+    finish_output(&r);
+    assert_output(&r, "got through\n");
+    stage_run_finish(&r);
+
+    spec.program.argv[3] = "169.254.169.254"; // the metadata service, never
+    spec.binding.outbound[0] = "0.0.0.0/0";
+    r = (struct stage_run){0};
+    run(&r, &spec);
+    assert_output(&r, "EHOSTUNREACH\n");
+    stage_run_finish(&r);
+}
+
 #define MANY 60
 
 static bool all_gone(void *ctx)
@@ -563,6 +643,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(names_stay_below),
         cmocka_unit_test(programs_are_listed),
         cmocka_unit_test(malformed_is_fatal),
+        cmocka_unit_test(outbound_is_granted),
         cmocka_unit_test(many_at_once),
         cmocka_unit_test(keeper_dies),
     };
