@@ -416,7 +416,7 @@ void environment_init_failed(struct environment *env, struct str type, struct st
         inv->response = buf_str(&inv->response_buf);
     }
     report_end(env, inv, timed_out ? "timeout" : "error");
-    output_flush(h);
+    output_flush(env);
     environment_kill(env);
     pool_lost_busy(env->pool);
     invocation_complete(inv);
@@ -560,7 +560,7 @@ void environment_close_books(struct environment *env, struct invocation *inv, co
         inv->memory_peak_mb = env->function->memory_mb;
     report_end(env, inv, status);
     fill_tail(env, inv);
-    output_flush(env->home);
+    output_flush(env);
 }
 
 void environment_answered(struct environment *env)

@@ -12,9 +12,11 @@
 #include "runtime/files.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define MAX_VARIABLES SANDBOX_MAX_ENV
 
@@ -66,11 +68,19 @@ static const char *runtime_root(const struct environment *env)
     return env->sandbox.runtime_root[0] ? env->sandbox.runtime_root : "/var/runtime";
 }
 
+// What its program is run with: NULL when that is an executable of the function's own.
+static const struct interpreter *program_of(const struct environment *env)
+{
+    if (env->interpreter || !env->function)
+        return env->interpreter;
+    return runtime_interpreter(env->function->runtime);
+}
+
 // What a process of this kind is started with, whoever's it becomes.
 static void put_base(struct variables *v, const struct environment *env)
 {
     const char *task = task_root(env), *opt = layer_root(env), *run = runtime_root(env);
-    const struct interpreter *in = env->interpreter;
+    const struct interpreter *in = program_of(env);
     const char *slash = in ? strrchr(in->path, '/') : NULL;
 
     put(v, "LANG", STR("en_US.UTF-8"));
@@ -85,6 +95,11 @@ static void put_base(struct variables *v, const struct environment *env)
              "%s/nodejs/node%u/node_modules:%s/nodejs/node_modules:"
              "%s/node_modules:%s:%s",
              opt, in->major, opt, run, run, task);
+    if (in && in->kind == INTERPRETER_RUBY) {
+        putf(v, "GEM_PATH", "%s/vendor/bundle/ruby/%u.%u.0:%s/ruby/gems/%u.%u.0", task, in->major,
+             in->minor, opt, in->major, in->minor);
+        putf(v, "RUBYLIB", "%s:%s/ruby/lib", task, opt);
+    }
 }
 
 static struct str level_name(enum function_log_level level)
@@ -117,7 +132,7 @@ static int put_identity(struct variables *v, struct environment *env, struct err
     put(v, "LAMBDA_TASK_ROOT", str_from(task_root(env)));
     put(v, "LAMBDA_RUNTIME_DIR", str_from(runtime_root(env)));
     put(v, "_HANDLER", f->handler);
-    if (env->interpreter)
+    if (program_of(env))
         putf(v, "AWS_EXECUTION_ENV", "AWS_Lambda_%.*s", STR_ARG(f->runtime));
     if (f->log_json) {
         put(v, "AWS_LAMBDA_LOG_FORMAT", STR("JSON"));
@@ -197,10 +212,35 @@ static void add_argf(struct sandbox_program *p, struct arena *a, const char *dir
         p->argv[p->n_argv++] = s.ptr;
 }
 
+// AWS's own options: most of the memory for the heap, and a start that is quick rather than the
+// last word in speed. The archive of the client's classes is made when it is installed.
+static void java_options(const struct environment *env, struct arena *a, struct sandbox_program *p,
+                         unsigned major)
+{
+    const char *dir = runtime_root(env);
+    struct str s;
+
+    s = arena_printf(a, "-XX:MaxHeapSize=%uk", env->function->memory_mb * 1024 / 100 * 85);
+    if (s.ptr)
+        p->argv[p->n_argv++] = s.ptr;
+    add_arg(p, a, "-XX:+UseSerialGC");
+    add_arg(p, a, "-XX:TieredStopAtLevel=1");
+    add_arg(p, a, "-Xshare:auto");
+    s = arena_printf(a, "-XX:SharedArchiveFile=%s/" RUNTIME_JAVA_FOLDER "/%u.jsa", dir, major);
+    if (s.ptr)
+        p->argv[p->n_argv++] = s.ptr;
+    add_arg(p, a, "-Xlog:disable"); // an archive that does not fit is not the function's concern
+    add_arg(p, a, "-Xlog:all=error:stderr");
+    add_arg(p, a, "-cp");
+    add_arg(p, a, RUNTIME_JAVA_CLASS_PATH);
+    add_arg(p, a, RUNTIME_JAVA_MAIN);
+}
+
 static void command_line(const struct environment *env, struct arena *a, struct sandbox_program *p)
 {
+    static const char *const python_flags[] = {"-S", "-E", "-s", "-B", "-X", "utf8"};
     const struct function_config *f = env->function;
-    const struct interpreter *in = env->interpreter;
+    const struct interpreter *in = program_of(env);
 
     p->n_argv = 0;
     if (!in) {
@@ -212,16 +252,25 @@ static void command_line(const struct environment *env, struct arena *a, struct 
             f->variables[i].value.len > 0)
             add_arg(p, a, arena_cstr(a, f->variables[i].value));
     add_arg(p, a, in->path);
-    if (in->kind == INTERPRETER_PYTHON) {
-        static const char *const flags[] = {"-S", "-E", "-s", "-B", "-X", "utf8"};
-        for (size_t i = 0; i < sizeof(flags) / sizeof(flags[0]); i++)
-            add_arg(p, a, flags[i]);
+    switch (in->kind) {
+    case INTERPRETER_PYTHON:
+        for (size_t i = 0; i < sizeof(python_flags) / sizeof(python_flags[0]); i++)
+            add_arg(p, a, python_flags[i]);
         add_argf(p, a, runtime_root(env), RUNTIME_PYTHON_BOOTSTRAP);
-    } else {
+        break;
+    case INTERPRETER_NODE:
         add_arg(p, a, "--max-http-header-size=81920");
         add_argf(p, a, runtime_root(env), RUNTIME_NODE_BOOTSTRAP);
+        break;
+    case INTERPRETER_JAVA:
+        java_options(env, a, p, in->major);
+        add_arg(p, a, arena_cstr(a, f->handler));
+        break;
+    case INTERPRETER_RUBY:
+        add_argf(p, a, runtime_root(env), RUNTIME_RUBY_BOOTSTRAP);
+        break;
     }
-    if (env->generic)
+    if (env->generic && interpreter_framed(in->kind))
         add_arg(p, a, "--spare");
 }
 
@@ -340,29 +389,43 @@ int environment_init_frame(struct environment *env, struct buf *out, struct err 
 
 // ---- which interpreter -------------------------------------------------------------------------
 
-unsigned runtime_kind(const struct function_config *f)
+static bool java_client_installed(void)
 {
-    struct interpreter_wish wish = interpreter_wish(f->runtime);
-    const struct interpreter *in;
+    char path[PATH_MAX];
+
+    snprintf(path, sizeof(path), "%s/runtime/" RUNTIME_JAVA_FOLDER "/" RUNTIME_JAVA_CLIENT,
+             runtime.data_dir);
+    return access(path, R_OK) == 0;
+}
+
+const struct interpreter *runtime_interpreter(struct str runtime_name)
+{
+    struct interpreter_wish wish = interpreter_wish(runtime_name);
     bool exact;
 
-    if (wish.custom)
-        return RUNTIME_CUSTOM_KIND;
-    in = interpreters_choose(&runtime.interpreters, &wish, &exact);
-    return in ? (unsigned)(in - runtime.interpreters.list) : RUNTIME_NO_KIND;
+    return interpreters_choose(&runtime.interpreters, &wish, &exact);
+}
+
+unsigned runtime_kind(const struct function_config *f)
+{
+    const struct interpreter *in = runtime_interpreter(f->runtime);
+
+    if (in && interpreter_framed(in->kind))
+        return (unsigned)(in - runtime.interpreters.list);
+    // A client of the Runtime API is a custom runtime with a program that we name.
+    return in || interpreter_wish(f->runtime).custom ? RUNTIME_CUSTOM_KIND : RUNTIME_NO_KIND;
 }
 
 struct runtime_choice runtime_choose(struct str runtime_name)
 {
     struct interpreter_wish wish = interpreter_wish(runtime_name);
     struct runtime_choice c = {.known = wish.known, .available = wish.custom, .exact = wish.custom};
-    const struct interpreter *in;
-    bool exact;
+    const struct interpreter *in = runtime_interpreter(runtime_name);
 
-    in = interpreters_choose(&runtime.interpreters, &wish, &exact);
     if (in) {
-        c.available = true;
-        c.exact = exact;
+        c.available = in->kind != INTERPRETER_JAVA || java_client_installed();
+        c.mend = c.available ? NULL : "`lambkin runtime install java` fetches its runtime client.";
+        c.exact = interpreter_is(in, &wish);
         snprintf(c.interpreter, sizeof(c.interpreter), "%s", in->path);
         snprintf(c.version, sizeof(c.version), "%s", in->version);
     }

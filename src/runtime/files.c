@@ -10,8 +10,10 @@
 #include <limits.h>
 #include <stdio.h>
 
-extern const unsigned char runtime_python_bootstrap[], runtime_node_bootstrap[];
-extern const size_t runtime_python_bootstrap_len, runtime_node_bootstrap_len;
+extern const unsigned char runtime_python_bootstrap[], runtime_node_bootstrap[],
+    runtime_ruby_bootstrap[];
+extern const size_t runtime_python_bootstrap_len, runtime_node_bootstrap_len,
+    runtime_ruby_bootstrap_len;
 
 static int write_one(const char *dir, const char *name, struct str content, struct err *err)
 {
@@ -38,6 +40,8 @@ int runtime_files_write(const char *dir, struct err *err)
          {(const char *)runtime_python_bootstrap, runtime_python_bootstrap_len}},
         {RUNTIME_NODE_BOOTSTRAP,
          {(const char *)runtime_node_bootstrap, runtime_node_bootstrap_len}},
+        {RUNTIME_RUBY_BOOTSTRAP,
+         {(const char *)runtime_ruby_bootstrap, runtime_ruby_bootstrap_len}},
     };
     int r = mkdir_p(dir, 0755, err);
 

@@ -1,7 +1,8 @@
-// output.c - what functions print: lines from the pipe, batched per turn of the loop for the sink.
+// output.c - what functions print: lines from the pipe, in batches for the sink.
 //
-// Invariant: lines of one environment reach the sink in order, and before the invocation that they
-// belong to is answered. A batch holds lines of one environment; another one's lines flush it.
+// An invocation's lines, START to REPORT, go to the sink in one batch, unless they are many or the
+// function runs on for a while. Invariant: lines of one environment reach the sink in order, and
+// before the invocation that they belong to is answered.
 
 #include "runtime/runtime_impl.h"
 
@@ -13,9 +14,18 @@
 #include <unistd.h>
 
 #define MAX_BATCH_BYTES (1 << 20)
-#define MAX_READS 32 // per look: a flood does not keep the loop to itself
+#define FLUSH_BYTES (16 * 1024)
+#define FLUSH_AFTER_MS 20 // how long a line of a function that still runs stays here
+#define KEEP_BYTES 4096   // memory that an environment keeps between invocations
+#define MAX_READS 32      // per look: a flood does not keep the loop to itself
 
 static void on_output(void *ctx, unsigned events);
+
+static void buf_init_when_new(struct buf *b)
+{
+    if (b->max_bytes == 0)
+        buf_init(b, 2 * MAX_BATCH_BYTES);
+}
 
 int output_open(struct environment *env, struct err *err)
 {
@@ -33,62 +43,67 @@ void output_close(struct environment *env)
 
 // ---- the batch ---------------------------------------------------------------------------------
 
-static void run_flush(struct loop_task *t)
+void output_flush(struct environment *env)
 {
-    struct home *h = (struct home *)(void *)((char *)t - offsetof(struct home, lines) -
-                                             offsetof(struct line_batch, flush));
+    struct line_batch *b = &env->lines;
+    const struct function_config *f = env->function;
 
-    h->lines.flush_posted = false;
-    output_flush(h);
-}
-
-void output_flush(struct home *h)
-{
-    struct line_batch *b = &h->lines;
-    struct environment *env = b->env;
-    const struct function_config *f;
-
-    if (!env || b->n == 0)
+    if (b->n == 0)
         return;
-    f = env->function;
-    for (size_t i = 0; i < b->n; i++) {
-        b->out[i].time_ms = b->lines[i].time_ms;
-        b->out[i].text = (struct str){b->text.ptr + b->lines[i].at, b->lines[i].len};
-    }
+    for (size_t i = 0; i < b->n; i++)
+        b->lines[i].text.ptr = b->text.ptr ? b->text.ptr + b->at[i] : "";
     const struct log_sink_batch batch = {
         .account = f->account,
         .region = f->region,
         .group = f->log_group,
         .stream = str_from(env->stream),
-        .lines = b->out,
+        .lines = b->lines,
         .n_lines = b->n,
     };
     log_sink_append(&batch);
     b->n = 0;
-    b->env = NULL;
+    list_remove(&b->link);
+    if (b->text.cap > KEEP_BYTES)
+        buf_finish(&b->text);
     buf_reset(&b->text);
+}
+
+void output_flush_all(struct home *h)
+{
+    list_each_safe(link, &h->dirty)
+    {
+        struct line_batch *b = LIST_ENTRY(link, struct line_batch, link);
+        output_flush(LIST_ENTRY(b, struct environment, lines));
+    }
+}
+
+static void on_flush(struct loop_timer *t)
+{
+    output_flush_all((struct home *)(void *)((char *)t - offsetof(struct home, flush)));
 }
 
 void output_forget(struct environment *env)
 {
-    if (env->home->lines.env == env)
-        output_flush(env->home);
+    output_flush(env);
+    buf_finish(&env->lines.text);
+    free(env->lines.lines);
+    free(env->lines.at);
 }
 
 static bool make_room(struct line_batch *b)
 {
-    size_t cap = b->cap ? b->cap * 2 : 64;
-    void *lines, *out;
+    size_t cap = b->cap ? b->cap * 2 : 8;
+    void *lines, *at;
 
     if (b->n < b->cap)
         return true;
     lines = realloc(b->lines, cap * sizeof(*b->lines));
     if (lines)
         b->lines = lines;
-    out = realloc(b->out, cap * sizeof(*b->out));
-    if (out)
-        b->out = out;
-    if (!lines || !out)
+    at = realloc(b->at, cap * sizeof(*b->at));
+    if (at)
+        b->at = at;
+    if (!lines || !at)
         return false;
     b->cap = cap;
     return true;
@@ -97,31 +112,29 @@ static bool make_room(struct line_batch *b)
 static void add_piece(struct environment *env, int64_t time_ms, struct str line)
 {
     struct home *h = env->home;
-    struct line_batch *b = &h->lines;
+    struct line_batch *b = &env->lines;
 
-    if (b->env != env || b->text.len + line.len > MAX_BATCH_BYTES)
-        output_flush(h);
-    if (b->text.max_bytes == 0)
-        buf_init(&b->text, 2 * MAX_BATCH_BYTES);
+    if (b->text.len + line.len > MAX_BATCH_BYTES)
+        output_flush(env);
     if (!make_room(b))
         return;
-    b->lines[b->n].time_ms = time_ms;
-    b->lines[b->n].at = b->text.len;
-    b->lines[b->n].len = line.len;
+    buf_init_when_new(&b->text);
+    b->lines[b->n] = (struct log_sink_line){time_ms, {NULL, line.len}};
+    b->at[b->n] = b->text.len;
     buf_add(&b->text, line.ptr ? line : STR(""));
-    if (b->text.failed) {
+    if (b->text.failed) { // out of memory: what waited is lost
         buf_finish(&b->text);
-        buf_init(&b->text, 2 * MAX_BATCH_BYTES);
         b->n = 0;
+        list_remove(&b->link);
         return;
     }
-    b->n++;
-    b->env = env;
-    if (!b->flush_posted) {
-        b->flush_posted = true;
-        b->flush.run = run_flush;
-        loop_post(h->loop, &b->flush);
+    if (b->n++ == 0) {
+        list_append(&h->dirty, &b->link);
+        if (!loop_timer_active(&h->flush))
+            loop_timer_start(h->loop, &h->flush, FLUSH_AFTER_MS, on_flush);
     }
+    if (b->text.len > FLUSH_BYTES)
+        output_flush(env);
 }
 
 static void add_to_tail(struct environment *env, struct str line)

@@ -67,12 +67,11 @@ static const char *init_type(const struct environment *env)
 // "python:3.11.7"; "provided:al2023"
 static void say_version(const struct environment *env, char to[static 96])
 {
-    const struct interpreter *in = env->interpreter;
+    const struct interpreter *in = runtime_interpreter(env->function->runtime);
     struct str name = env->function->runtime;
 
     if (in)
-        snprintf(to, 96, "%s:%s", in->kind == INTERPRETER_PYTHON ? "python" : "nodejs",
-                 in->version);
+        snprintf(to, 96, "%s:%s", interpreter_name(in->kind), in->version);
     else if (str_starts(name, STR("provided.")))
         snprintf(to, 96, "provided:%.*s", STR_ARG(str_slice(name, 9, name.len)));
     else
@@ -81,16 +80,13 @@ static void say_version(const struct environment *env, char to[static 96])
 
 static void say_when_not_exact(struct environment *env)
 {
-    const struct interpreter *in = env->interpreter;
+    const struct interpreter *in = runtime_interpreter(env->function->runtime);
     struct interpreter_wish wish = interpreter_wish(env->function->runtime);
 
-    if (!in)
-        return;
-    if (in->major == wish.major && (in->kind == INTERPRETER_NODE || in->minor == wish.minor))
+    if (!in || interpreter_is(in, &wish))
         return;
     output_addf(env, "NOTICE This host has no %.*s: the function runs on %s %s.",
-                STR_ARG(env->function->runtime),
-                in->kind == INTERPRETER_PYTHON ? "Python" : "Node.js", in->version);
+                STR_ARG(env->function->runtime), interpreter_title(in->kind), in->version);
 }
 
 void report_init_start(struct environment *env)

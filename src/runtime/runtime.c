@@ -136,6 +136,7 @@ static int make_homes(struct err *err)
             return err_set(err, -ENOMEM, "out of memory");
         h->loop = loop_at(i);
         h->index = i;
+        list_init(&h->dirty);
         for (unsigned k = 0; k < RUNTIME_SPARE_KINDS; k++)
             list_init(&h->spares[k]);
         runtime.homes[i] = h;
@@ -225,14 +226,14 @@ static void end_all_here(void *ctx)
         else
             environment_exited(h, &e);
     }
-    output_flush(h);
+    output_flush_all(h);
 }
 
 static void close_keeper(void *ctx)
 {
     struct home *h = ctx;
 
-    output_flush(h);
+    output_flush_all(h);
     if (h->keeper)
         keeper_client_close(h->keeper);
     h->keeper = NULL;

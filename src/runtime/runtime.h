@@ -55,6 +55,7 @@ struct runtime_choice {
     bool exact;            // the interpreter is the very version asked for
     char interpreter[256]; // path; "" for provided.*
     char version[32];      // "3.11.7"
+    const char *mend;      // what would make it available; NULL when nothing here can
 };
 
 // Never fails: says what is known. Any thread; the host was looked at in runtime_start().

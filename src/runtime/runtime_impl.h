@@ -55,16 +55,11 @@ extern struct runtime runtime;
 
 // Log lines of one environment that are not handed to the sink yet.
 struct line_batch {
-    struct environment *env; // NULL: empty
     struct buf text;
-    struct {
-        int64_t time_ms;
-        size_t at, len;
-    } * lines;
-    struct log_sink_line *out;
+    struct log_sink_line *lines; // text.ptr NULL until flushed: offsets move with the buffer
+    size_t *at;
     size_t n, cap;
-    struct loop_task flush;
-    bool flush_posted;
+    struct list link; // in home's dirty list while n > 0
 };
 
 struct home {
@@ -76,7 +71,8 @@ struct home {
     unsigned n_slots, free_hint;
     uint64_t next_id;
     unsigned n_environments, n_starting;
-    struct line_batch lines;
+    struct list dirty; // environments with lines that wait
+    struct loop_timer flush;
     struct list spares[RUNTIME_SPARE_KINDS];
     unsigned n_spares[RUNTIME_SPARE_KINDS];
     _Atomic bool spares_wanted[RUNTIME_SPARE_KINDS];
@@ -180,7 +176,7 @@ struct environment {
     struct home *home;
     enum environment_state state;
     unsigned kind;                         // of spare it is or could have been
-    const struct interpreter *interpreter; // NULL: custom
+    const struct interpreter *interpreter; // of a framed runtime; NULL: Runtime API
     struct pool *pool;                     // NULL: a spare
     struct function_config *function;
     struct list link; // pool's idle list (under its lock) or home's spares
@@ -210,6 +206,7 @@ struct environment {
     bool in_paused; // a streaming caller is full
     struct buf out; // what the socket did not take
     struct buf partial_line;
+    struct line_batch lines;
 
     struct http_listener *api, *endpoint;
     struct http_request *next_req; // the runtime waits for an invocation
@@ -272,7 +269,8 @@ int environment_spec_bind(struct environment *env, struct arena *a, struct sandb
                           struct sandbox_program *program, struct err *err);
 int environment_init_frame(struct environment *env, struct buf *out, struct err *err);
 unsigned runtime_kind(const struct function_config *f); // RUNTIME_NO_KIND: cannot run here
-struct runtime_choice runtime_choice_of(struct str name, const struct interpreter **interpreter);
+// What a managed runtime's functions are run with; NULL: custom, or nothing here can.
+const struct interpreter *runtime_interpreter(struct str runtime_name);
 void function_run_as(const struct environment *env, char version[static 64]);
 
 // control.c: the framed socket
@@ -294,7 +292,7 @@ void stream_begin(struct environment *env, struct str content_type);
 bool stream_write(struct environment *env, struct str bytes);
 void stream_failed(struct environment *env, struct str type, struct str body);
 
-// output.c: stdout and stderr, and the batch
+// output.c: stdout and stderr, and the batches
 int output_open(struct environment *env, struct err *err);
 void output_close(struct environment *env);
 void output_drain(struct environment *env);    // reads what is there now
@@ -302,7 +300,8 @@ void output_end_line(struct environment *env); // a line without its newline is 
 void output_add(struct environment *env, int64_t time_ms, struct str line);
 void output_addf(struct environment *env, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
-void output_flush(struct home *h);
+void output_flush(struct environment *env);
+void output_flush_all(struct home *h);
 void output_forget(struct environment *env);
 
 // report.c: what the platform writes into the log
