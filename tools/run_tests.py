@@ -43,7 +43,10 @@ def meson_tests(build, part):
     listed = json.loads(subprocess.check_output(
         ["meson", "introspect", "--tests", build], stdin=subprocess.DEVNULL))
     mark = "/test/%s/" % part
-    return [t for t in listed if any(mark in word for word in t["cmd"])]
+    tests = [t for t in listed if any(mark in word for word in t["cmd"])]
+    for t in tests:
+        t["build"] = build  # where Meson itself runs them
+    return tests
 
 
 def run_meson_test(t):
@@ -52,7 +55,7 @@ def run_meson_test(t):
     env.pop("CMOCKA_MESSAGE_OUTPUT", None)
     started = time.monotonic()
     code, out = run_limited(t["cmd"], max(60, (t["timeout"] or 30) * 4), env=env,
-                            cwd=t["workdir"] or None)
+                            cwd=t["workdir"] or t["build"])
     return t, code, out, time.monotonic() - started
 
 

@@ -10,9 +10,6 @@
 #include "services/sts/sts.h"
 
 const struct engine_service *const cli_services[] = {
-#ifndef WITHOUT_IAM
-    &iam_service,  &sts_service,
-#endif
-    &logs_service, &sqs_service, &lambda_service, &gateway_service,
+    &iam_service, &sts_service, &logs_service, &sqs_service, &lambda_service, &gateway_service,
 };
 const unsigned cli_n_services = ARRAY_LEN(cli_services);
