@@ -583,15 +583,17 @@ static void on_timer(struct loop_timer *t)
 {
     struct http_conn *c =
         (struct http_conn *)(void *)((char *)t - offsetof(struct http_conn, timer));
-    int64_t left = c->deadline_ms - loop_now_ms(c->loop);
 
-    if (c->deadline_ms == INT64_MAX)
+    // What has arrived while we were late is not the client's fault.
+    if (c->deadline_ms <= loop_now_ms(c->loop) && c->phase <= CONN_BODY && !c->peer_done &&
+        c->in.len < HTTP_INPUT_BYTES)
+        on_readable(c);
+    if (http_conn_over(c) || c->deadline_ms == INT64_MAX)
         return;
-    if (left > 0) {
+    int64_t left = c->deadline_ms - loop_now_ms(c->loop);
+    if (left > 0)
         loop_timer_start(c->loop, &c->timer, left, on_timer);
-        return;
-    }
-    if (!http_conn_sending(c) && (c->phase == CONN_HEAD || c->phase == CONN_BODY))
+    else if (!http_conn_sending(c) && (c->phase == CONN_HEAD || c->phase == CONN_BODY))
         http1_fail(c, 408);
     else if (c->phase == CONN_UPGRADED && !http_conn_sending(c))
         c->protocol->timeout(c);

@@ -284,7 +284,7 @@ int client_open(void)
     struct sockaddr_in a = {.sin_family = AF_INET,
                             .sin_port = htons(fx.port),
                             .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    struct timeval limit = {.tv_sec = 20};
+    struct timeval limit = {.tv_sec = 60};
 
     setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
     setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
@@ -437,11 +437,11 @@ struct answer ask(const char *request)
 
 void wait_for(atomic_uint *value, unsigned at_least)
 {
-    int64_t deadline = os_mono_ms() + 20000;
+    int64_t deadline = os_mono_ms() + 60000;
 
     while (atomic_load(value) < at_least) {
         if (os_mono_ms() > deadline)
-            fail_msg("it did not happen within 20 s");
+            fail_msg("it did not happen within 60 s");
         nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
     }
 }

@@ -28,7 +28,7 @@ extern struct fixture fx;
 int fixture_start(unsigned loops, void (*change)(struct http_listener_config *config));
 int fixture_stop(void);
 
-// A blocking connection with a time limit of 20 s on everything.
+// A blocking connection with a time limit of 60 s on everything.
 int client_open(void);
 void client_send(int fd, struct str s);
 void client_sendz(int fd, const char *s);
@@ -44,7 +44,7 @@ struct answer client_read(int fd, bool of_head);
 struct str client_read_all(int fd);
 // One request on its own connection.
 struct answer ask(const char *request);
-// Waits up to 20 s.
+// Waits up to 60 s.
 void wait_for(atomic_uint *value, unsigned at_least);
 
 #endif

@@ -133,7 +133,7 @@ static void test_the_same_requests(void **state)
     assert_int_equal(r.status, 409);
     unsigned gone = fx.gone;
     q = request("GET", "/hold");
-    q.timeout_ms = 100;
+    q.timeout_ms = 1500;
     perform(&q, -ETIMEDOUT);
     wait_for(&fx.gone, gone + 1);
     http_client_response_finish(&r);

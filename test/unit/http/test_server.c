@@ -381,10 +381,20 @@ static int stop(void **state)
 
 static void short_limits(struct http_listener_config *config)
 {
-    config->limits.header_ms = 60;
-    config->limits.body_ms = 60;
-    config->limits.idle_ms = 60;
+    config->limits.header_ms = 300;
+    config->limits.body_ms = 300;
+    config->limits.idle_ms = 300;
+}
+
+static void few_connections(struct http_listener_config *config)
+{
     config->limits.connections = 3;
+}
+
+static int start_few(void **state)
+{
+    (void)state;
+    return fixture_start(1, few_connections);
 }
 
 static int start_short(void **state)
@@ -412,7 +422,7 @@ static void test_time_limits(void **state)
     _cleanup_close_ int held = client_open();
     client_sendz(held, "GET /hold HTTP/1.1\r\n" HOST "\r\n");
     wait_for(&fx.handled, handled + 1);
-    usleep(150000);
+    usleep(700000);
     find_loop_and_answer();
     assert_true(str_eq(client_read(held, false).body, STR("at last")));
 }
@@ -526,7 +536,7 @@ int main(void)
     };
     const struct CMUnitTest timed[] = {
         cmocka_unit_test_setup_teardown(test_time_limits, start_short, stop),
-        cmocka_unit_test_setup_teardown(test_connections_over_the_limit_wait, start_short, stop),
+        cmocka_unit_test_setup_teardown(test_connections_over_the_limit_wait, start_few, stop),
         cmocka_unit_test_setup_teardown(test_drain_lets_requests_finish, start, stop),
         cmocka_unit_test_setup_teardown(test_drain_cuts_at_its_limit, start, stop),
         cmocka_unit_test_setup(test_stopping_with_everything_under_way, start),
