@@ -304,6 +304,10 @@ def test_mapping_records(f):
         with refused("InvalidParameterValueException", 400) as e:
             lam.create_event_source_mapping(FunctionName=f.name, **more)
         assert words in e.message, e.message
+    with refused("InvalidParameterValueException", 400) as e:
+        lam.create_event_source_mapping(FunctionName=f.name, EventSourceArn=source)
+    assert "NonExistentQueue" in e.message
+    f.daemon.client("sqs").create_queue(QueueName=source.rsplit(":", 1)[1])
     with refused("ResourceNotFoundException", 404):
         lam.create_event_source_mapping(FunctionName="none", EventSourceArn=source)
     with refused("ResourceNotFoundException", 404):

@@ -129,10 +129,10 @@ static int set_runtime(struct call *c, struct str runtime,
             "ARN",
             (int)(runtime.len > 64 ? 64 : runtime.len), runtime.ptr);
     if (!choice.available)
-        return lambda_invalid(err,
-                              "The runtime %.*s cannot run here: no interpreter for it was found. "
-                              "`lambkin doctor` says what is missing.",
-                              STR_ARG(runtime));
+        return lambda_invalid(err, "The runtime %.*s cannot run here: %s", STR_ARG(runtime),
+                              choice.mend ? choice.mend
+                                          : "no interpreter for it was found. `lambkin doctor` "
+                                            "says what is missing.");
     if (!choice.exact && choice.interpreter[0])
         log_info("runtime %.*s is run by the nearest interpreter, %s (%s)", STR_ARG(runtime),
                  choice.interpreter, choice.version);

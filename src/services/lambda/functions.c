@@ -73,6 +73,16 @@ static int refuse_existing(struct lambda *l, struct call *c, struct str name, st
                    STR_ARG(name));
 }
 
+// All versions of an account and region together, as GetAccountSettings shows it.
+static int check_storage(struct lambda *l, struct call *c, uint64_t more, struct err *err)
+{
+    int64_t used = code_storage_used(l, c->account, c->region);
+
+    if (used + (int64_t)more <= LAMBDA_MAX_CODE_STORAGE)
+        return 0;
+    return err_aws(err, &LAMBDA_CODE_STORAGE_EXCEEDED_EXCEPTION, "Code storage limit exceeded.");
+}
+
 static int check_existing(struct call *c, struct str name, struct err *err)
 {
     _cleanup_(lambda_look_end) struct lambda *l = lambda_look(c);
@@ -138,6 +148,8 @@ int lambda_create_function(struct call *c, const struct lambda_create_function_i
     _cleanup_(fn_version_unrefp) struct fn_version *latest = NULL, *published = NULL;
     _cleanup_(fn_record_unrefp) struct fn_record *tags = NULL;
     r = refuse_existing(locked, c, name, err);
+    if (r == 0)
+        r = check_storage(locked, c, package.zip_bytes, err);
     if (r < 0)
         return r;
     if (!f || fn_reserve(l, f) < 0)
@@ -305,6 +317,8 @@ int lambda_update_function_code(struct call *c, const struct lambda_update_funct
         r = fn_version_of(&t, &v, err);
     if (r == 0)
         r = revision_check(in->revision_id, v->config->revision_id, err);
+    if (r == 0)
+        r = check_storage(locked, c, package.zip_bytes, err);
     if (r < 0)
         return r;
     fn_version_hold(c, v);

@@ -282,6 +282,8 @@ void urls_unindex(struct lambda *l, struct fn *f);
 void urls_finish(struct lambda *l);
 // The account's and a function's concurrency to the runtime, after the load.
 void concurrency_apply(struct lambda *l);
+// Bytes of all packages of an account and region. Under either lock.
+int64_t code_storage_used(struct lambda *l, struct str account, struct str region);
 int64_t concurrency_unreserved(struct lambda *l, struct str account, struct str region);
 void concurrency_apply_function(struct lambda *l, struct fn *f);
 bool lambda_intercept(struct call *c);

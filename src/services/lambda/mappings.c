@@ -6,6 +6,7 @@
 #include "services/lambda/lambda_impl.h"
 
 #include "base/event_pattern.h"
+#include "services/sqs/sqs.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -180,6 +181,18 @@ static int check_source(struct str arn, struct err *err)
                           (int)(arn.len > 200 ? 200 : arn.len), arn.ptr);
 }
 
+static int check_queue(struct call *c, struct str arn, struct err *err)
+{
+    struct sqs_queue_info info;
+    struct err why = ERR_INIT;
+
+    if (sqs_internal_info(arn, c->arena, &info, &why) == 0)
+        return 0;
+    return lambda_invalid(err, "Error occurred while ReceiveMessage. SQS Error Code: "
+                               "AWS.SimpleQueueService.NonExistentQueue. SQS Error Message: The "
+                               "specified queue does not exist.");
+}
+
 static int check_filters(struct call *c, const struct lambda_filter_criteria *f, struct err *err)
 {
     const struct event_pattern *compiled;
@@ -294,6 +307,8 @@ int lambda_create_event_source_mapping(struct call *c,
         r = function_arn(l, c, in->function_name, &out->function_arn, err);
         if (r == 0)
             r = check_batch(out, err);
+        if (r == 0)
+            r = check_queue(c, out->event_source_arn, err);
         if (r == 0)
             r = refuse_duplicate(l, out, err);
         if (r == 0)

@@ -6,6 +6,22 @@
 
 #include <errno.h>
 
+int64_t code_storage_used(struct lambda *l, struct str account, struct str region)
+{
+    const struct map_entry *e;
+    int64_t used = 0;
+    size_t at = 0;
+
+    while ((e = map_next(&l->functions, &at)) != NULL) {
+        const struct fn *f = e->value;
+        if (!str_eq(f->account, account) || !str_eq(f->region, region))
+            continue;
+        for (unsigned i = 0; i < f->n_versions; i++)
+            used += f->versions[i]->config->code_size;
+    }
+    return used;
+}
+
 int lambda_get_account_settings(struct call *c, const struct lambda_get_account_settings_in *in,
                                 struct lambda_get_account_settings_out *out, struct err *err)
 {
@@ -19,17 +35,13 @@ int lambda_get_account_settings(struct call *c, const struct lambda_get_account_
     if (!out->account_limit || !out->account_usage ||
         fn_list(l, c->arena, c->account, c->region, &list, &n) < 0)
         return err_set(err, -ENOMEM, "out of memory");
-    int64_t used = 0;
-    for (size_t i = 0; i < n; i++)
-        for (unsigned k = 0; k < list[i]->n_versions; k++)
-            used += list[i]->versions[k]->config->code_size;
     WIRE_SET(out->account_limit, total_code_size, LAMBDA_MAX_CODE_STORAGE);
     WIRE_SET(out->account_limit, code_size_unzipped, (int64_t)PACKAGE_MAX_UNPACKED_BYTES);
     WIRE_SET(out->account_limit, code_size_zipped, (int64_t)PACKAGE_MAX_ZIP_BYTES);
     WIRE_SET(out->account_limit, concurrent_executions, (int64_t)runtime_account_limit());
     WIRE_SET(out->account_limit, unreserved_concurrent_executions,
              concurrency_unreserved(l, c->account, c->region));
-    WIRE_SET(out->account_usage, total_code_size, used);
+    WIRE_SET(out->account_usage, total_code_size, code_storage_used(l, c->account, c->region));
     WIRE_SET(out->account_usage, function_count, (int64_t)n);
     return 0;
 }
