@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -271,6 +272,50 @@ static int enable_v2(struct cgroup_tree *t, const char *own)
     return cgroup_write(dir, ".", "cgroup.subtree_control", want);
 }
 
+// A keeper that lives holds a lock on its folder; what nobody holds was left by one that was
+// killed, for a data directory that may never be used again.
+static void remove_orphans(const char *own)
+{
+    DIR *d = opendir(own);
+    struct dirent *e;
+    while (d && (e = readdir(d))) {
+        char path[1024];
+        if (e->d_type != DT_DIR || strncmp(e->d_name, "lambkin-", 8) != 0 ||
+            strcmp(e->d_name, "lambkin-daemon") == 0)
+            continue;
+        int n = snprintf(path, sizeof(path), "%s/%s", own, e->d_name);
+        if (n < 0 || (size_t)n >= sizeof(path))
+            continue;
+        _cleanup_close_ int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0) {
+            remove_below(path, 0);
+            rmdir(path);
+        }
+    }
+    if (d)
+        closedir(d);
+}
+
+// Makes and locks the folder; one that somebody swept away in between is made again.
+static int make_locked(const char *path, struct err *err)
+{
+    for (int tries = 0; tries < 10; tries++) {
+        struct stat named, opened;
+        if (mkdir(path, 0755) < 0 && errno != EEXIST)
+            return err_errno(err, errno, "mkdir %s", path);
+        _cleanup_close_ int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (fd < 0)
+            continue;
+        if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+            usleep(20000); // a sweeper's, or our predecessor's that is about to end
+            continue;
+        }
+        if (stat(path, &named) == 0 && fstat(fd, &opened) == 0 && named.st_ino == opened.st_ino)
+            return TAKE_FD(fd);
+    }
+    return err_set(err, -EBUSY, "%s belongs to somebody else", path);
+}
+
 static int open_controller(struct cgroup_tree *t, int c, const char *tag, const char *enable,
                            struct err *err)
 {
@@ -279,12 +324,10 @@ static int open_controller(struct cgroup_tree *t, int c, const char *tag, const 
     int n = snprintf(t->paths[c], sizeof(t->paths[c]), "%s/lambkin-%s", own, tag);
     if (n < 0 || (size_t)n >= sizeof(t->paths[c]))
         return err_set(err, -ENAMETOOLONG, "cgroup path is too long");
-    remove_below(t->paths[c], 0);
-    if (mkdir(t->paths[c], 0755) < 0 && errno != EEXIST)
-        return err_errno(err, errno, "mkdir %s", t->paths[c]);
-    t->dirs[c] = open(t->paths[c], O_PATH | O_DIRECTORY | O_CLOEXEC);
+    remove_orphans(own);
+    t->dirs[c] = make_locked(t->paths[c], err);
     if (t->dirs[c] < 0)
-        return err_errno(err, errno, "open %s", t->paths[c]);
+        return t->dirs[c];
     if (enable)
         cgroup_write(t->dirs[c], ".", "cgroup.subtree_control", enable);
     return 0;

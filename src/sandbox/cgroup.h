@@ -1,9 +1,9 @@
 // cgroup.h - shares of memory, CPU and processes: one small group per sandbox, v1 or v2.
 //
 // The tree is a folder "lambkin-<tag>" below the keeper's own cgroup (of each v1 controller, or of
-// the unified hierarchy). Everything below it is ours: leftovers of a killed keeper with the same
-// tag are removed when the tree is opened, and all of it when it is closed. Groups are named by
-// number, and paths resolve from descriptors of the tree, so no group holds a descriptor.
+// the unified hierarchy). Everything below it is ours: leftovers of killed keepers (nobody holds
+// their lock) are removed when the tree is opened, and all of it when it is closed. Groups are
+// named by number, and paths resolve from descriptors of the tree, so no group holds a descriptor.
 #ifndef LAMBKIN_SANDBOX_CGROUP_H
 #define LAMBKIN_SANDBOX_CGROUP_H
 

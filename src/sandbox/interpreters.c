@@ -1,4 +1,4 @@
-// interpreters.c - looking for Python and Node.js in PATH and where version managers put them.
+// interpreters.c - looking for interpreters in PATH and where version managers put them.
 
 #include "sandbox/interpreters.h"
 
@@ -21,6 +21,35 @@
 
 #define PYTHON_OLDEST_MINOR 8 // the bootstraps are written for these and newer
 #define NODE_OLDEST_MAJOR 18
+#define JAVA_OLDEST_MAJOR 8
+#define RUBY_OLDEST_MAJOR 3
+
+// What is particular to each kind. Versions differ in kind by the minor number where the languages
+// count so, else by the major one alone.
+static const struct kind {
+    const char *name, *title;
+    bool by_minor, framed;
+} kinds[] = {
+    [INTERPRETER_PYTHON] = {"python", "Python", true, true},
+    [INTERPRETER_NODE] = {"nodejs", "Node.js", false, true},
+    [INTERPRETER_JAVA] = {"java", "Java", false, false},
+    [INTERPRETER_RUBY] = {"ruby", "Ruby", true, false},
+};
+
+const char *interpreter_name(enum interpreter_kind kind)
+{
+    return kinds[kind].name;
+}
+
+const char *interpreter_title(enum interpreter_kind kind)
+{
+    return kinds[kind].title;
+}
+
+bool interpreter_framed(enum interpreter_kind kind)
+{
+    return kinds[kind].framed;
+}
 
 // Reads digits at *s and moves it on; false without any.
 static bool take_number(const char **s, unsigned *out)
@@ -54,7 +83,7 @@ static bool have(const struct interpreters *l, enum interpreter_kind kind, unsig
 {
     for (unsigned i = 0; i < l->n; i++) {
         const struct interpreter *p = &l->list[i];
-        if (p->kind == kind && p->major == major && (kind == INTERPRETER_NODE || p->minor == minor))
+        if (p->kind == kind && p->major == major && (!kinds[kind].by_minor || p->minor == minor))
             return true;
     }
     return false;
@@ -116,16 +145,45 @@ static const struct interpreter *unchanged(const char *real)
     return NULL;
 }
 
-static void look_for_node(struct interpreters *l, const char *dir)
+// What `path --version` says, up to its line's end, with "v" or "ruby " in front taken off; runs it
+// with nothing of the operator's in its environment. Empty when it cannot say.
+static void ask_version(const char *path, const char *real, char to[static 32])
 {
-    char path[PATH_MAX], real[PATH_MAX];
-    unsigned major = 0, minor = 0;
-    struct interpreter *p;
+    char flag[] = "--version", search[] = "PATH=/usr/bin:/bin";
+    char *const argv[] = {(char *)path, flag, NULL};
+    char *const envp[] = {search, NULL};
+    const struct spawn s = {.path = real, .argv = argv, .envp = envp, .cwd = "/"};
+    struct str line = STR_NULL, word = STR_NULL, rest;
     struct buf out;
     int status = 0;
-    const char *at;
 
-    if (snprintf(path, sizeof(path), "%s/node", dir) >= (int)sizeof(path) ||
+    to[0] = '\0';
+    buf_init(&out, 1024);
+    if (spawn_run(&s, 5000, &out, &status, NULL) == 0 && status == 0) {
+        rest = buf_str(&out);
+        str_next(&rest, '\n', &line);
+        rest = line;
+        str_next(&rest, ' ', &word);
+        if (str_eq(word, STR("ruby")))
+            str_next(&rest, ' ', &word);
+        if (word.len > 1 && word.ptr[0] == 'v')
+            word = str_slice(word, 1, word.len);
+        if (word.len < 32)
+            snprintf(to, 32, "%.*s", STR_ARG(word));
+    }
+    buf_finish(&out);
+}
+
+// `node` and `ruby`: what the file is does not say which version, so it is asked.
+static void look_for_asked(struct interpreters *l, const char *dir, const char *name,
+                           enum interpreter_kind kind, unsigned oldest)
+{
+    char path[PATH_MAX], real[PATH_MAX], version[32];
+    unsigned major, minor;
+    struct interpreter *p;
+    const char *at = version;
+
+    if (snprintf(path, sizeof(path), "%s/%s", dir, name) >= (int)sizeof(path) ||
         !real_program(path, real))
         return;
     for (unsigned i = 0; i < l->n; i++)
@@ -135,27 +193,55 @@ static void look_for_node(struct interpreters *l, const char *dir)
         l->list[l->n++] = *unchanged(real);
         return;
     }
+    ask_version(path, real, version);
+    if (!take_number(&at, &major) || *at++ != '.' || !take_number(&at, &minor) || major < oldest ||
+        have(l, kind, major, minor))
+        return;
+    p = add(l, kind, major, minor, real);
+    if (p)
+        memcpy(p->version, version, sizeof(version));
+}
 
-    buf_init(&out, 256);
-    char flag[] = "--version", search[] = "PATH=/usr/bin:/bin"; // nothing of the operator's
-    char *const argv[] = {path, flag, NULL};
-    char *const envp[] = {search, NULL};
-    const struct spawn s = {.path = real, .argv = argv, .envp = envp, .cwd = "/"};
-    if (spawn_run(&s, 5000, &out, &status, NULL) == 0 && status == 0 && out.len > 1 &&
-        out.len < 30) {
-        buf_add_char(&out, '\0');
-        at = out.ptr + 1;
-        if (out.ptr[0] == 'v' && take_number(&at, &major) && *at++ == '.' &&
-            take_number(&at, &minor) && major >= NODE_OLDEST_MAJOR &&
-            !have(l, INTERPRETER_NODE, major, minor)) {
-            p = add(l, INTERPRETER_NODE, major, minor, real);
-            if (p) {
-                struct str v = str_trim(str_from(out.ptr + 1));
-                snprintf(p->version, sizeof(p->version), "%.*s", STR_ARG(v));
-            }
-        }
+// A Java home says its version in its file `release`: JAVA_VERSION="17.0.15" ("1.8.0_402").
+static void look_for_java(struct interpreters *l, const char *dir)
+{
+    char path[PATH_MAX], real[PATH_MAX], release[PATH_MAX + 16], version[32];
+    unsigned major = 0, minor = 0;
+    struct str text, line, key = STR("JAVA_VERSION=\"");
+    struct interpreter *p;
+    struct arena arena;
+    const char *at = version;
+
+    version[0] = '\0';
+    if (snprintf(path, sizeof(path), "%s/java", dir) >= (int)sizeof(path) ||
+        !real_program(path, real))
+        return;
+    snprintf(release, sizeof(release), "%.*s", (int)(strrchr(real, '/') - real), real);
+    if (!strrchr(release, '/'))
+        return;
+    snprintf(strrchr(release, '/'), 16, "/release");
+    arena_init(&arena, 1 << 20);
+    if (read_file(&arena, release, 64 * 1024, &text, NULL) == 0)
+        while (str_next(&text, '\n', &line))
+            if (str_starts(line, key) && line.len - key.len - 1 < sizeof(version))
+                snprintf(version, sizeof(version), "%.*s", (int)(line.len - key.len - 1),
+                         line.ptr + key.len);
+    arena_finish(&arena);
+    if (!take_number(&at, &major))
+        return;
+    if (major == 1 && *at == '.') {
+        at++;
+        if (!take_number(&at, &major))
+            return;
+    } else if (*at == '.') {
+        at++;
+        take_number(&at, &minor);
     }
-    buf_finish(&out);
+    if (major < JAVA_OLDEST_MAJOR || have(l, INTERPRETER_JAVA, major, minor))
+        return;
+    p = add(l, INTERPRETER_JAVA, major, minor, real);
+    if (p)
+        memcpy(p->version, version, sizeof(version));
 }
 
 static void look_in(struct interpreters *l, const char *dir)
@@ -168,7 +254,9 @@ static void look_in(struct interpreters *l, const char *dir)
     while ((e = readdir(d)))
         look_for_python(l, dir, e->d_name);
     closedir(d);
-    look_for_node(l, dir);
+    look_for_asked(l, dir, "node", INTERPRETER_NODE, NODE_OLDEST_MAJOR);
+    look_for_java(l, dir);
+    look_for_asked(l, dir, "ruby", INTERPRETER_RUBY, RUBY_OLDEST_MAJOR);
 }
 
 static int by_name_descending(const struct dirent **a, const struct dirent **b)
@@ -198,6 +286,7 @@ void interpreters_find(struct interpreters *out)
         ".pyenv/versions",       ".asdf/installs/python",
         ".asdf/installs/nodejs", ".local/share/mise/installs/python",
         ".nvm/versions/node",    ".local/share/mise/installs/node",
+        ".rbenv/versions",       ".sdkman/candidates/java",
     };
     const char *home = getenv("HOME"), *root = getenv("PYENV_ROOT"), *path = getenv("PATH");
     struct str rest, dir;
@@ -223,6 +312,7 @@ void interpreters_find(struct interpreters *out)
     for (size_t i = 0; home && i < ARRAY_LEN(below_home); i++)
         if (snprintf(text, sizeof(text), "%s/%s", home, below_home[i]) < (int)sizeof(text))
             look_in_versions(out, text);
+    look_in_versions(out, "/usr/lib/jvm");
     look_in_versions(out, "/opt");
 }
 
@@ -236,8 +326,8 @@ int interpreters_save(const struct interpreters *list, const char *path, struct 
     buf_init(&out, 64 * 1024);
     for (unsigned i = 0; i < list->n; i++) {
         const struct interpreter *p = &list->list[i];
-        buf_addf(&out, "%s %u %u %s %s\n", p->kind == INTERPRETER_PYTHON ? "python" : "node",
-                 p->major, p->minor, p->version, p->path);
+        buf_addf(&out, "%s %u %u %s %s\n", kinds[p->kind].name, p->major, p->minor, p->version,
+                 p->path);
     }
     if (out.failed)
         r = err_set(err, -ENOMEM, "out of memory");
@@ -250,6 +340,7 @@ int interpreters_save(const struct interpreters *list, const char *path, struct 
 static bool take_line(struct interpreter *p, struct str line)
 {
     struct str kind, major, minor, version;
+    unsigned k = 0;
     uint64_t a, b;
 
     if (!str_next(&line, ' ', &kind) || !str_next(&line, ' ', &major) ||
@@ -257,8 +348,12 @@ static bool take_line(struct interpreter *p, struct str line)
         return false;
     if (str_to_u64(major, &a) < 0 || str_to_u64(minor, &b) < 0 || a > 9999 || b > 9999)
         return false;
+    while (k < ARRAY_LEN(kinds) && !str_eq(kind, str_from(kinds[k].name)))
+        k++;
+    if (k == ARRAY_LEN(kinds))
+        return false;
     *p = (struct interpreter){
-        .kind = str_eq(kind, STR("python")) ? INTERPRETER_PYTHON : INTERPRETER_NODE,
+        .kind = (enum interpreter_kind)k,
         .major = (unsigned)a,
         .minor = (unsigned)b,
     };
@@ -290,12 +385,29 @@ int interpreters_load(struct interpreters *out, const char *path, struct err *er
 
 // ---- choosing ----------------------------------------------------------------------------------
 
+// "python3.12", "nodejs22.x", "java21", "java8.al2", "ruby3.4".
+static bool parse_managed(const char *name, struct interpreter_wish *w)
+{
+    for (unsigned k = 0; k < ARRAY_LEN(kinds); k++) {
+        const char *at = name + strlen(kinds[k].name);
+
+        if (strncmp(name, kinds[k].name, strlen(kinds[k].name)) != 0 ||
+            !take_number(&at, &w->major))
+            continue;
+        w->kind = (enum interpreter_kind)k;
+        if (kinds[k].by_minor)
+            return *at++ == '.' && take_number(&at, &w->minor) && *at == '\0';
+        return strcmp(at, k == INTERPRETER_NODE ? ".x" : "") == 0 ||
+               (k == INTERPRETER_JAVA && strcmp(at, ".al2") == 0);
+    }
+    return false;
+}
+
 struct interpreter_wish interpreter_wish(struct str runtime)
 {
     static const char *const others[] = {"java", "ruby", "dotnet", "go1.x"};
     struct interpreter_wish w = {0};
     char name[64];
-    const char *at;
 
     if (runtime.len == 0 || runtime.len >= sizeof(name))
         return w;
@@ -306,22 +418,24 @@ struct interpreter_wish interpreter_wish(struct str runtime)
         w.known = w.custom = true;
         return w;
     }
-    if (strncmp(name, "python3.", 8) == 0) {
-        at = name + 8;
-        w.kind = INTERPRETER_PYTHON;
-        w.major = 3;
-        w.known = w.managed = take_number(&at, &w.minor) && *at == '\0';
+    w.known = w.managed = parse_managed(name, &w);
+    if (w.managed)
         return w;
-    }
-    if (strncmp(name, "nodejs", 6) == 0) {
-        at = name + 6;
-        w.kind = INTERPRETER_NODE;
-        w.known = w.managed = take_number(&at, &w.major) && strcmp(at, ".x") == 0;
-        return w;
-    }
     for (size_t i = 0; i < ARRAY_LEN(others); i++)
         w.known = w.known || strncmp(name, others[i], strlen(others[i])) == 0;
     return w;
+}
+
+// Versions of one language in their order.
+static unsigned rank(enum interpreter_kind kind, unsigned major, unsigned minor)
+{
+    return kinds[kind].by_minor ? major * 1000 + minor : major;
+}
+
+bool interpreter_is(const struct interpreter *p, const struct interpreter_wish *wish)
+{
+    return p->kind == wish->kind &&
+           rank(p->kind, p->major, p->minor) == rank(wish->kind, wish->major, wish->minor);
 }
 
 const struct interpreter *interpreters_choose(const struct interpreters *list,
@@ -335,8 +449,8 @@ const struct interpreter *interpreters_choose(const struct interpreters *list,
         return NULL;
     for (unsigned i = 0; i < list->n; i++) {
         const struct interpreter *p = &list->list[i];
-        unsigned is = wish->kind == INTERPRETER_PYTHON ? p->minor : p->major;
-        unsigned want = wish->kind == INTERPRETER_PYTHON ? wish->minor : wish->major;
+        unsigned is = rank(p->kind, p->major, p->minor);
+        unsigned want = rank(wish->kind, wish->major, wish->minor);
         unsigned far = is > want ? is - want : want - is;
 
         if (p->kind != wish->kind)

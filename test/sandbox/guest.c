@@ -93,13 +93,13 @@ int main(int argc, char **argv)
     if (strcmp(verb, "echo") == 0)
         return echo();
     if (strcmp(verb, "exit") == 0)
-        return atoi(argument);
+        return (int)strtol(argument, NULL, 10);
     if (strcmp(verb, "raise") == 0)
-        return raise(atoi(argument));
+        return raise((int)strtol(argument, NULL, 10));
     if (strcmp(verb, "dial") == 0)
-        return dial(argc > 3 ? argv[3] : "127.0.0.1", atoi(argument));
+        return dial(argc > 3 ? argv[3] : "127.0.0.1", (int)strtol(argument, NULL, 10));
     if (strcmp(verb, "eat") == 0)
-        return eat((size_t)atoi(argument));
+        return eat((size_t)strtol(argument, NULL, 10));
     if (strcmp(verb, "cat") == 0) {
         first_line(argument, text, sizeof(text));
         printf("%s\n", text);

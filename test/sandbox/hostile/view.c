@@ -142,7 +142,7 @@ static void see_processes(void)
     DIR *d = opendir("/proc");
     struct dirent *e;
     while (d && (e = readdir(d)))
-        if (isdigit((unsigned char)e->d_name[0]) && atol(e->d_name) != getpid())
+        if (isdigit((unsigned char)e->d_name[0]) && strtol(e->d_name, NULL, 10) != getpid())
             succeeded("process %s", e->d_name);
     failed("alone");
 }
@@ -273,7 +273,7 @@ static _Noreturn void try_connect(const char *ip, int port, int type)
 
 static void reach_host_loopback(void)
 {
-    try_connect("127.0.0.1", atoi(setting("PORT")), SOCK_STREAM);
+    try_connect("127.0.0.1", (int)strtol(setting("PORT"), NULL, 10), SOCK_STREAM);
 }
 
 static void reach_metadata(void)
