@@ -104,6 +104,7 @@ void environment_free(struct environment *env)
     output_close(env);
     control_close(env);
     runtime_api_close(env);
+    extensions_free(env);
     output_forget(env);
     closep(&env->sandbox.control_fd);
     closep(&env->sandbox.output_fd);
@@ -263,6 +264,11 @@ static void on_started(void *ctx, uint64_t id, int r, struct sandbox_started *st
         spare_ready(env);
         return;
     }
+    if (extensions_start(env, &why) < 0) {
+        environment_start_failed(env, &why);
+        environment_kill(env);
+        return;
+    }
     begin_init(env);
 }
 
@@ -310,10 +316,35 @@ static void on_bound(void *ctx, uint64_t id, int r, uint32_t program, const stru
 
 // ---- INIT --------------------------------------------------------------------------------------
 
-static void begin_init(struct environment *env)
+static void send_init(struct environment *env)
 {
     struct err err = ERR_INIT;
     struct buf frame;
+
+    env->init_sent = true;
+    buf_init(&frame, 1 << 20);
+    if (environment_init_frame(env, &frame, &err) < 0)
+        environment_broken(env, err.message);
+    else
+        control_send(env, buf_str(&frame));
+    buf_finish(&frame);
+}
+
+// An extension registered, asked for its next event, or ended.
+void environment_extensions_moved(struct environment *env)
+{
+    if (env->state == ENV_INIT) {
+        if (env->interpreter && !env->init_sent && extensions_registered(env))
+            send_init(env);
+        else if (env->runtime_ready)
+            environment_initialised(env);
+    } else if (env->state == ENV_BUSY && env->runtime_ready) {
+        environment_next(env);
+    }
+}
+
+static void begin_init(struct environment *env)
+{
     int64_t limit_ms = runtime.config.init_timeout_ms;
 
     env->state = ENV_INIT;
@@ -334,14 +365,8 @@ static void begin_init(struct environment *env)
                 "/opt/bootstrap]\"}"));
         return;
     }
-    if (!env->interpreter)
-        return; // it says so by its first `next`
-    buf_init(&frame, 1 << 20);
-    if (environment_init_frame(env, &frame, &err) < 0)
-        environment_broken(env, err.message);
-    else
-        control_send(env, buf_str(&frame));
-    buf_finish(&frame);
+    if (env->interpreter && extensions_registered(env))
+        send_init(env); // a custom runtime says by its first `next` that it is ready
 }
 
 void environment_initialised(struct environment *env)
@@ -349,6 +374,9 @@ void environment_initialised(struct environment *env)
     struct invocation *inv = env->inv;
 
     if (env->state != ENV_INIT)
+        return;
+    env->runtime_ready = true;
+    if (!extensions_ready(env))
         return;
     env->init_us = (unsigned)((os_mono_ns() - env->ready_ns) / 1000);
     loop_timer_stop(env->home->loop, &env->timer);
@@ -455,8 +483,10 @@ void environment_assign(struct environment *env, struct invocation *inv)
     loop_post(env->home->loop, &env->assign);
 }
 
-static void thaw(struct environment *env)
+void environment_thaw(struct environment *env)
 {
+    if (!env->frozen)
+        return;
     int r = env->sandbox.freezer_fd >= 0 ? sandbox_thaw(env->sandbox.freezer_fd) : -EOPNOTSUPP;
 
     if (r < 0)
@@ -493,12 +523,12 @@ void environment_invoke(struct environment *env, struct invocation *inv)
     classify(env, inv);
     if (env->frozen) {
         int64_t before = os_mono_ns();
-        thaw(env);
+        environment_thaw(env);
         inv->times.environment_us = (uint32_t)((os_mono_ns() - before) / 1000);
     }
     env->state = ENV_BUSY;
     env->inv = inv;
-    env->answered = env->streaming = false;
+    env->answered = env->streaming = env->runtime_ready = false;
     env->sequence++;
     env->served++;
     env->streamed_bytes = 0;
@@ -513,6 +543,8 @@ void environment_invoke(struct environment *env, struct invocation *inv)
     else
         timer_start(env, env->function->timeout_ms);
     inv->sent_ns = (uint64_t)os_mono_ns();
+    if (env->extensions)
+        extensions_invoke(env, inv, deadline_ms);
     if (env->interpreter)
         control_send_invoke(env, inv, deadline_ms);
     else
@@ -594,6 +626,9 @@ void environment_next(struct environment *env)
     }
     if (env->state != ENV_BUSY || !env->answered)
         return;
+    env->runtime_ready = true;
+    if (!extensions_ready(env))
+        return;
     loop_timer_stop(env->home->loop, &env->timer);
     env->state = ENV_IDLE;
     inv = pool_release(env->pool, env, &end);
@@ -643,7 +678,7 @@ static void timed_out(struct environment *env)
 
     if (!inv) { // answered, and never asked for the next one
         pool_lost_busy(env->pool);
-        environment_kill(env);
+        environment_shutdown(env, "timeout");
         return;
     }
     output_drain(env);
@@ -655,7 +690,7 @@ static void timed_out(struct environment *env)
                          STR_ARG(inv->request_id), seconds);
     environment_close_books(env, inv, "timeout");
     env->inv = NULL;
-    environment_kill(env);
+    environment_shutdown(env, "timeout");
     pool_lost_busy(env->pool);
     invocation_complete(inv);
 }
@@ -689,6 +724,12 @@ void environment_on_timer(struct loop_timer *t)
             idle_too_long(env);
         break;
     case ENV_SHUTDOWN:
+        if (env->graceful) {
+            env->graceful = false;
+            env->state = ENV_IDLE; // for kill to act on
+            environment_kill(env);
+            break;
+        }
         log_warn("sandbox %llx does not end", (unsigned long long)env->id);
         keeper_kill(env->home->keeper, env->id);
         timer_start(env, ENVIRONMENT_STUCK_MS);

@@ -8,6 +8,7 @@
 #include "os/log.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -22,9 +23,32 @@ void environment_kill(struct environment *env)
     loop_timer_start(env->home->loop, &env->timer, ENVIRONMENT_STUCK_MS, environment_on_timer);
 }
 
+void environment_shutdown(struct environment *env, const char *reason)
+{
+    unsigned grace_ms;
+
+    if (env->state == ENV_SHUTDOWN)
+        return;
+    if (!env->extensions || !env->home->keeper_up || atomic_load(&runtime.stopping)) {
+        environment_kill(env);
+        return;
+    }
+    environment_thaw(env);
+    grace_ms = extensions_shutdown(env, reason);
+    if (grace_ms == 0) {
+        environment_kill(env);
+        return;
+    }
+    env->state = ENV_SHUTDOWN;
+    env->graceful = true;
+    control_close(env);
+    keeper_signal(env->home->keeper, env->id, 1, SIGTERM);
+    loop_timer_start(env->home->loop, &env->timer, grace_ms, environment_on_timer);
+}
+
 void environment_end(struct environment *env)
 {
-    environment_kill(env);
+    environment_shutdown(env, "spindown");
 }
 
 static void ended_by_itself(struct environment *env, const struct sandbox_exit *e);
@@ -143,7 +167,7 @@ static void crashed_busy(struct environment *env, const struct sandbox_exit *e)
         environment_close_books(env, inv, "error");
     }
     env->inv = NULL;
-    environment_kill(env);
+    environment_shutdown(env, "failure");
     pool_lost_busy(env->pool);
     if (inv)
         invocation_complete(inv);
@@ -187,16 +211,69 @@ static void ended_by_itself(struct environment *env, const struct sandbox_exit *
     }
 }
 
+// An extension's end is the environment's: Extension.Crash for whoever is there.
+static void extension_crashed(struct environment *env, const struct sandbox_exit *e,
+                              const char *name)
+{
+    struct invocation *inv = env->inv;
+    char text[256], body[640];
+
+    say_exit(e, text, sizeof(text));
+    snprintf(body, sizeof(body),
+             "{\"errorType\":\"Extension.Crash\",\"errorMessage\":\"RequestId: %%s Error: exit "
+             "code of extension %s: %s\"}",
+             name, text);
+    switch (env->state) {
+    case ENV_INIT:
+        environment_init_failed(env, STR("Extension.Crash"), str_from(body));
+        return;
+    case ENV_BUSY:
+        if (inv) {
+            invocation_set_error(inv, "Extension.Crash", "RequestId: %.*s Error: extension %s: %s",
+                                 STR_ARG(inv->request_id), name, text);
+            environment_close_books(env, inv, "error");
+        }
+        env->inv = NULL;
+        environment_shutdown(env, "failure");
+        pool_lost_busy(env->pool);
+        if (inv)
+            invocation_complete(inv);
+        return;
+    case ENV_IDLE:
+    case ENV_FROZEN:
+        if (pool_take_idle(env->pool, env))
+            environment_shutdown(env, "failure");
+        else
+            environment_kill(env);
+        return;
+    case ENV_STARTING:
+    case ENV_SPARE:
+    case ENV_BINDING:
+    case ENV_SHUTDOWN:
+        return;
+    }
+}
+
 void environment_exited(void *ctx, const struct sandbox_exit *e)
 {
     struct environment *env = home_find(ctx, e->id);
+    char name[128] = "";
 
     if (!env)
         return;
     if (e->peak_memory_bytes > env->peak_bytes)
         env->peak_bytes = e->peak_memory_bytes;
-    if (e->program > 1)
+    if (env->state == ENV_SHUTDOWN && env->graceful && e->program != 0) {
+        extensions_exited(env, e->program, name);
+        if (extensions_all_exited(env))
+            environment_on_timer(&env->timer); // nobody is left who needs the time
         return;
+    }
+    if (e->program > 1) {
+        if (extensions_exited(env, e->program, name))
+            extension_crashed(env, e, name);
+        return;
+    }
     if (env->state != ENV_SHUTDOWN && env->started) {
         uint64_t id = env->id;
         control_resume(env); // what it said last

@@ -232,7 +232,13 @@ static void java_options(const struct environment *env, struct arena *a, struct 
     add_arg(p, a, "-Xlog:disable"); // an archive that does not fit is not the function's concern
     add_arg(p, a, "-Xlog:all=error:stderr");
     add_arg(p, a, "-cp");
-    add_arg(p, a, RUNTIME_JAVA_CLASS_PATH);
+    if (env->sandbox.runtime_root[0]) { // no root file system of its own
+        s = arena_printf(a, "%s/" RUNTIME_JAVA_FOLDER "/*", dir);
+        if (s.ptr)
+            p->argv[p->n_argv++] = s.ptr;
+    } else {
+        add_arg(p, a, RUNTIME_JAVA_CLASS_PATH);
+    }
     add_arg(p, a, RUNTIME_JAVA_MAIN);
 }
 
@@ -318,6 +324,19 @@ static int fill_program(struct environment *env, struct arena *a, struct sandbox
     return to_program(v, p, err);
 }
 
+int environment_spec_extension(struct environment *env, struct arena *a, struct str name,
+                               struct sandbox_program *program, struct err *err)
+{
+    int r = fill_program(env, a, program, err);
+    struct str path = arena_printf(a, "/opt/extensions/%.*s", STR_ARG(name));
+
+    if (r < 0 || !path.ptr)
+        return r < 0 ? r : err_set(err, -ENOMEM, "out of memory");
+    program->argv[0] = path.ptr;
+    program->n_argv = 1;
+    return 0;
+}
+
 int environment_spec_start(struct environment *env, struct arena *a, struct sandbox_spec *spec,
                            struct err *err)
 {
@@ -329,6 +348,7 @@ int environment_spec_start(struct environment *env, struct arena *a, struct sand
     if (!env->function) { // a spare
         return env->interpreter ? fill_program(env, a, &spec->program, err) : 0;
     }
+    spec->keep_on_exit = env->function->n_extensions > 0;
     spec->ptrace_allowed = env->function->debug;
     r = fill_binding(env, a, &spec->binding, err);
     if (r < 0 || env->function->bootstrap_missing)

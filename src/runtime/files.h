@@ -12,10 +12,10 @@
 // into this folder below the runtime folder. The class path is relative to /var/task as well as to
 // the runtime folder, so that an archive of its classes (<major>.jsa) made there is valid inside.
 #define RUNTIME_JAVA_FOLDER "java"
-#define RUNTIME_JAVA_CLIENT "runtime-interface-client.jar"
+#define RUNTIME_JAVA_CLIENT "aws-lambda-java-runtime-interface-client.jar"
 #define RUNTIME_JAVA_CLASS_PATH                                                                    \
-    "../runtime/java/runtime-interface-client.jar:../runtime/java/core.jar:"                       \
-    "../runtime/java/serialization.jar"
+    "../runtime/java/" RUNTIME_JAVA_CLIENT ":../runtime/java/aws-lambda-java-core.jar:"            \
+    "../runtime/java/aws-lambda-java-serialization.jar"
 #define RUNTIME_JAVA_MAIN "com.amazonaws.services.lambda.runtime.api.client.AWSLambda"
 
 // Writes them into `dir` (made when missing), readable by everybody; the keeper shows `dir` to

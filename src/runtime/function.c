@@ -4,6 +4,7 @@
 
 #include "base/cleanup.h"
 
+#include <dirent.h>
 #include <limits.h>
 #include <stdio.h>
 #include <sys/stat.h>
@@ -69,8 +70,36 @@ static bool needs_own_start(const struct function_config *f)
     return f->debug || f->n_entrypoint > 0 || f->n_command > 0;
 }
 
+static void find_extensions(struct function_config *f, struct str layer)
+{
+    char path[PATH_MAX];
+    const struct dirent *e;
+    struct stat st;
+    DIR *d;
+
+    if (snprintf(path, sizeof(path), "%.*s/extensions", STR_ARG(layer)) >= (int)sizeof(path))
+        return;
+    d = opendir(path);
+    if (!d)
+        return;
+    while ((e = readdir(d)) && f->n_extensions < FUNCTION_MAX_EXTENSIONS) {
+        struct str name = str_from(e->d_name);
+        bool known = e->d_name[0] == '.';
+        if (fstatat(dirfd(d), e->d_name, &st, 0) < 0 || !S_ISREG(st.st_mode) ||
+            !(st.st_mode & 0111))
+            continue;
+        for (unsigned i = 0; i < f->n_extensions; i++)
+            known = known || str_eq(f->extensions[i], name); // hidden by a later layer's
+        if (!known)
+            f->extensions[f->n_extensions++] = arena_str(&f->arena, name);
+    }
+    closedir(d);
+}
+
 void function_config_seal(struct function_config *f)
 {
+    for (unsigned i = 0; i < f->n_layers; i++)
+        find_extensions(f, f->layer_dirs[i]);
     f->own_start = needs_own_start(f);
     if (str_starts(f->runtime, STR("provided"))) {
         f->bootstrap_missing = !exists_below(f->code_dir, "bootstrap");

@@ -15,6 +15,7 @@
 #include <stdatomic.h>
 
 #define FUNCTION_MAX_LAYERS 5
+#define FUNCTION_MAX_EXTENSIONS 10          // AWS: extensions of a function, internal ones included
 #define FUNCTION_MAX_RESPONSE_BYTES 6291556 // AWS: 6 MB and 100 bytes
 
 enum function_log_level {
@@ -71,7 +72,9 @@ struct function_config {
     bool own_start;          // needs a process started for it: no spare can become it
     bool bootstrap_in_layer; // provided.*: /opt/bootstrap
     bool bootstrap_missing;  // provided.*: neither /var/task/bootstrap nor /opt/bootstrap
-    _Atomic(void *) pool;    // where its environments are, once asked for
+    struct str extensions[FUNCTION_MAX_EXTENSIONS]; // names of files in /opt/extensions
+    unsigned n_extensions;
+    _Atomic(void *) pool; // where its environments are, once asked for
 };
 
 // NULL when out of memory. One reference, the caller's.

@@ -351,6 +351,8 @@ static void on_request(void *ctx, struct http_request *req)
     struct environment *env = ctx;
     struct str path = req->path;
 
+    if (extensions_request(env, req))
+        return;
     if (!strip(&path, STR(PREFIX)))
         refuse(req, 404, "InvalidRequestURI", "There is no such path");
     else if (!str_eq(path, STR("invocation/next")))

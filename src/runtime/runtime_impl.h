@@ -20,6 +20,7 @@
 
 struct http_listener;
 struct environment;
+struct extensions;
 struct home;
 struct pool;
 
@@ -185,7 +186,11 @@ struct environment {
     bool generic; // began as a spare
     bool retry;   // INIT's second try, for inv
     bool provisioned;
-    bool linked;    // in the pool's idle list (under its lock)
+    bool linked;                   // in the pool's idle list (under its lock)
+    struct extensions *extensions; // NULL: none
+    bool runtime_ready; // the runtime is done with its part; extensions are not, or were not
+    bool init_sent;
+    bool graceful;  // SHUTDOWN, and its programs were given time
     bool leaving;   // answered, and its process ends
     bool streaming; // the answer is a stream
     bool answered;  // inv has been answered; the runtime has not asked for the next one
@@ -242,6 +247,9 @@ void environment_invoke(struct environment *env, struct invocation *inv);
 void environment_assign(struct environment *env, struct invocation *inv);
 void environment_end(struct environment *env); // idle or spare; out of its list already
 void environment_kill(struct environment *env);
+// As kill, but extensions hear of it first and get AWS's two seconds. `reason`: "spindown",
+// "timeout", "failure".
+void environment_shutdown(struct environment *env, const char *reason);
 // Asks it to end if it is idle; from any thread, under the pool's lock.
 void environment_retire(struct environment *env);
 
@@ -261,12 +269,15 @@ void environment_free(struct environment *env);
 void environment_start_failed(struct environment *env, const struct err *err);
 void environment_close_books(struct environment *env, struct invocation *inv, const char *status);
 void environment_on_timer(struct loop_timer *t);
+void environment_thaw(struct environment *env);
 
 // environment_spec.c
 int environment_spec_start(struct environment *env, struct arena *a, struct sandbox_spec *spec,
                            struct err *err);
 int environment_spec_bind(struct environment *env, struct arena *a, struct sandbox_binding *b,
                           struct sandbox_program *program, struct err *err);
+int environment_spec_extension(struct environment *env, struct arena *a, struct str name,
+                               struct sandbox_program *program, struct err *err);
 int environment_init_frame(struct environment *env, struct buf *out, struct err *err);
 unsigned runtime_kind(const struct function_config *f); // RUNTIME_NO_KIND: cannot run here
 // What a managed runtime's functions are run with; NULL: custom, or nothing here can.
@@ -285,6 +296,20 @@ int runtime_api_open(struct environment *env, struct err *err);
 void runtime_api_close(struct environment *env);
 void runtime_api_send_invoke(struct environment *env, struct invocation *inv, int64_t deadline_ms);
 void runtime_api_resume(struct environment *env);
+
+// extensions_api.c: extensions beside the runtime; all harmless without any
+int extensions_start(struct environment *env, struct err *err); // executes the external ones
+bool extensions_registered(const struct environment *env);      // all external ones
+bool extensions_ready(const struct environment *env);           // all wait for an event
+void extensions_invoke(struct environment *env, const struct invocation *inv, int64_t deadline_ms);
+// Tells them; how long they may take, 0: nobody wants to know.
+unsigned extensions_shutdown(struct environment *env, const char *reason);
+bool extensions_exited(struct environment *env, uint32_t program, char name[static 128]);
+bool extensions_all_exited(const struct environment *env);
+bool extensions_request(struct environment *env, struct http_request *req); // true: its own
+void extensions_free(struct environment *env);
+// The environment goes on where it waited for its extensions.
+void environment_extensions_moved(struct environment *env);
 
 // stream.c: a streamed answer on its way to inv->loop
 void stream_begin(struct environment *env, struct str content_type);

@@ -1,6 +1,7 @@
 // native.c - a custom runtime's `bootstrap` over nothing but sockets, that does what its event
 // says.
 #include <arpa/inet.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -104,12 +105,51 @@ static void stream(const char *id, const char *event)
     answer(&h, &b);
 }
 
-int main(void)
+// An external extension: registers, prints what it hears, and does what the variable EXT says.
+static int extension(void)
+{
+    const char *what = getenv("EXT") ? getenv("EXT") : "";
+    char *head, *body, id[64], request[256];
+
+    if (strstr(what, "silent"))
+        sleep(600);
+    reconnect();
+    snprintf(request, sizeof(request),
+             "POST /2020-01-01/extension/register HTTP/1.1\r\nHost: a\r\n"
+             "Lambda-Extension-Name: ext\r\nContent-Length: 31\r\n\r\n"
+             "{\"events\":[\"INVOKE\",\"SHUTDOWN\"]}");
+    strstr(request, "31")[1] = '0' + (char)(strlen(strstr(request, "{")) - 30);
+    send_all(request, strlen(request));
+    if (answer(&head, &body) != 200)
+        return 94;
+    printf("ext registered %s\n", body);
+    char *at = strcasestr(head, "lambda-extension-identifier: ");
+    snprintf(id, sizeof(id), "%.36s", at ? at + 29 : "");
+    for (;;) {
+        snprintf(request, sizeof(request),
+                 "GET /2020-01-01/extension/event/next HTTP/1.1\r\nHost: a\r\n"
+                 "Lambda-Extension-Identifier: %s\r\n\r\n",
+                 id);
+        send_all(request, strlen(request));
+        if (answer(&head, &body) != 200)
+            return 95;
+        printf("ext heard %s\n", body);
+        if (strstr(body, "SHUTDOWN"))
+            return 0;
+        if (strstr(what, "crash"))
+            return 6;
+    }
+}
+
+int main(int argc, char **argv)
 {
     static char big[7 << 20];
     char *head, *body, id[64], path[128], out[256];
 
     setvbuf(stdout, NULL, _IONBF, 0);
+    signal(SIGTERM, SIG_IGN);
+    if (argc > 0 && strstr(argv[0], "/extensions/"))
+        return extension();
     if (getenv("FAIL_INIT")) {
         reconnect();
         post("init/error", "Lambda-Runtime-Function-Error-Type: Runtime.Mine\r\n",

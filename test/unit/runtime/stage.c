@@ -175,6 +175,13 @@ struct function_config *stage_make(const struct stage_function *f)
         snprintf(file, sizeof(file), "%s/bootstrap", path);
         copy_file(f->copy, file);
     }
+    if (f->extension) {
+        snprintf(file, sizeof(file), "%s-layer/extensions", path);
+        must(mkdir_p(file, 0755, &err), &err, "layer");
+        snprintf(file, sizeof(file), "%s-layer/extensions/ext", path);
+        copy_file(f->extension, file);
+        c->layer_dirs[c->n_layers++] = arena_printf(&c->arena, "%s-layer", path);
+    }
     c->account = STR("000000000000");
     c->region = STR("us-east-1");
     c->name = function_config_str(c, str_from(f->name));

@@ -9,6 +9,7 @@ struct stage_function {
     const char *name, *runtime, *handler;
     const char *file, *content;     // what is in its package
     const char *copy;               // or: an executable that becomes `bootstrap`
+    const char *extension;          // an executable that becomes a layer's extensions/ext
     unsigned timeout_ms, memory_mb; // 0: 3,000 and 128
     const char *variable, *value;   // NULL: none
     const char *version;            // NULL: $LATEST

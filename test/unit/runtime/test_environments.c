@@ -269,7 +269,7 @@ static void test_native(void **state)
 static void test_unknown_runtime(void **state)
 {
     static const struct stage_function spec = {
-        .name = "odd", .runtime = "java21", .file = "x", .content = "x"};
+        .name = "odd", .runtime = "dotnet8", .file = "x", .content = "x"};
     struct function_config *f = stage_make(&spec);
     struct stage_answer *a = stage_invoke(f, "1");
 
@@ -404,6 +404,49 @@ static void test_freeze(void **state)
     function_config_unref(f);
 }
 
+static void test_extensions(void **state)
+{
+    struct stage_function spec = {.name = "ext",
+                                  .runtime = "provided.al2023",
+                                  .copy = native,
+                                  .extension = native,
+                                  .timeout_ms = 5000};
+    struct stage_function managed = python;
+    struct function_config *f = stage_make(&spec);
+
+    (void)state;
+    EXPECT(f, "1", INVOCATION_OK, "\"echo\":1");
+    EXPECT(f, "2", INVOCATION_OK, "\"echo\":2");
+    assert_true(stage_until_logged("ext registered {\"functionName\":\"ext\""));
+    assert_true(stage_until_logged("ext heard {\"eventType\":\"INVOKE\""));
+    runtime_forget(f->account, f->region, f->name, STR_NULL);
+    assert_true(stage_until_logged("\"shutdownReason\":\"spindown\""));
+    function_config_unref(f);
+
+    spec.name = "extcrash";
+    spec.variable = "EXT";
+    spec.value = "crash";
+    f = stage_make(&spec);
+    for (int i = 0; i < 3; i++) // the answer may come before the crash
+        stage_answer_free(stage_invoke(f, "1"));
+    function_config_unref(f);
+
+    spec.name = "extsilent";
+    spec.value = "silent";
+    f = stage_make(&spec);
+    EXPECT(f, "1", INVOCATION_FUNCTION_ERROR, "Sandbox.Timedout");
+    function_config_unref(f);
+
+    if (!stage_has(STAGE_PYTHON))
+        return;
+    managed.name = "pyext";
+    managed.extension = native;
+    f = stage_make(&managed);
+    EXPECT(f, "1", INVOCATION_OK, "\"n\": 1");
+    EXPECT(f, "1", INVOCATION_OK, "\"n\": 2");
+    function_config_unref(f);
+}
+
 static unsigned busy_count;
 
 static void count_busy(void *ctx, const struct runtime_function_metrics *m)
@@ -464,7 +507,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_native),        cmocka_unit_test(test_unknown_runtime),
         cmocka_unit_test(test_concurrency),   cmocka_unit_test(test_provisioned),
         cmocka_unit_test(test_update),        cmocka_unit_test(test_freeze),
-        cmocka_unit_test(test_json_log),      cmocka_unit_test(test_keeper_dies),
+        cmocka_unit_test(test_json_log),      cmocka_unit_test(test_extensions),
+        cmocka_unit_test(test_keeper_dies),
     };
     const struct runtime_config config = {
         .freeze_after_ms = 300, .init_timeout_ms = 3000, .spares = 1, .keeper_fd = -1};
