@@ -167,7 +167,7 @@ bool http_fields_name(struct http_fields *f, const char *p, size_t n, unsigned m
         if (f->n >= max)
             return false;
         if (f->n == f->cap) {
-            unsigned cap = f->cap ? f->cap * 2 : 32;
+            unsigned cap = f->cap ? f->cap * 2 : 16;
             struct http_header *at = reallocarray(f->at, cap, sizeof *at);
             if (!at)
                 return false;
