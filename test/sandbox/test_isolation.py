@@ -1,0 +1,303 @@
+"""A stranger's function through the real daemon: it harms nobody, and leaves nothing behind."""
+
+import json
+import os
+import subprocess
+import urllib.request
+
+import pytest
+
+import harness
+from harness import make_function, wait_until
+
+HOSTILE = """
+import errno, os, signal, socket, time, urllib.error, urllib.request
+
+def post(path, data=b'"forged"', headers={}):
+    url = "http://127.0.0.1:9001/2018-06-01/runtime/" + path
+    try:
+        with urllib.request.urlopen(urllib.request.Request(url, data, headers), timeout=20) as r:
+            return r.status
+    except urllib.error.HTTPError as e:
+        return e.code
+    except OSError as e:
+        return "no answer"
+
+def eat(event):
+    kept = []
+    while True:
+        kept.append(bytearray(1 << 20))
+
+def forks(event):
+    n = 0
+    try:
+        while n < 20000:
+            if os.fork() == 0:
+                time.sleep(600)
+                os._exit(0)
+            n += 1
+    except OSError as e:
+        return {"forks": n, "error": errno.errorcode[e.errno]}
+    return {"forks": n}
+
+def linger(event):
+    # A daemon that would like to stay when its environment goes.
+    if os.fork() == 0:
+        os.setsid()
+        for s in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+            signal.signal(s, signal.SIG_IGN)
+        if os.fork() > 0:
+            os._exit(0)
+        while True:
+            time.sleep(600)
+    time.sleep(600)
+
+def forge(event):
+    other = "00000000-0000-4000-8000-000000000000"
+    return [post(f"invocation/{other}/response"), post(f"invocation/{other}/error"),
+            post("invocation/../invocation/x/response"), post("invocation/%00/response")]
+
+def flood(event):
+    for _ in range(4000):
+        print("x" * 1000)
+    return "flooded"
+
+def descriptors(event):
+    held = []
+    try:
+        while True:
+            held.append(socket.socket())
+    except OSError as e:
+        return errno.errorcode[e.errno]
+
+def close_all(event):
+    os.closerange(0, 1024)
+    return "closed"
+
+def dead(event):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+def well(event):
+    return "well"
+
+def handler(event, context):
+    return globals()[event["do"]](event)
+"""
+
+
+@pytest.fixture(scope="module")
+def hostile(daemon):
+    f = make_function(daemon, "python", HOSTILE, Timeout=20)
+    yield f
+    f.delete()
+
+
+def health(daemon):
+    with urllib.request.urlopen(daemon.url + "/_lambkin/health", timeout=30) as r:
+        return json.load(r)
+
+
+def isolation(daemon):
+    return wait_until(lambda: (lambda i: i if i.get("connected") else None)(
+        health(daemon)["isolation"]), what="the keeper to greet")
+
+
+def test_health_tells_the_isolation(daemon):
+    told = isolation(daemon)
+    assert told["connected"] is True
+    if os.geteuid() == 0:
+        assert told.get("missing", "") == ""
+
+
+def test_out_of_memory_ends_one_environment(daemon, hostile):
+    if not isolation(daemon).get("cgroup_memory", True):
+        pytest.skip("no cgroup bounds memory here")
+    other = make_function(daemon, "python", HOSTILE)
+    assert other.call({"do": "well"}) == "well"
+    answer = hostile.invoke({"do": "eat"})
+    assert answer.error == "Unhandled"
+    assert answer.payload["errorType"] == "Runtime.OutOfMemory"
+    assert other.call({"do": "well"}) == "well"
+    assert hostile.call({"do": "well"}) == "well"
+    other.delete()
+
+
+def test_fork_bomb_ends_with_its_environment(daemon, hostile):
+    answer = hostile.invoke({"do": "forks"})
+    if answer.error:  # its memory ran out before its processes did
+        assert answer.payload["errorType"] in ("Runtime.OutOfMemory", "Runtime.ExitError")
+    else:
+        assert answer.payload["error"] in ("EAGAIN", "ENOMEM") and answer.payload["forks"] < 4200
+    hostile.invoke({"do": "dead"})
+    assert hostile.call({"do": "well"}) == "well"
+
+
+def test_nothing_outlives_a_timeout(new_daemon):
+    daemon = new_daemon()
+    f = make_function(daemon, "python", HOSTILE, Timeout=1)
+    answer = f.invoke({"do": "linger"})
+    assert answer.error == "Unhandled" and "timed out" in answer.payload["errorMessage"]
+    f.delete()
+    wait_until(lambda: health(daemon)["environments"]["running"] == 0, what="no environment")
+    inside = [p for p, (_, _, state) in harness.process_table().items()
+              if p in harness.descendants(daemon.pid) and state != "Z" and is_python(p)]
+    wait_until(lambda: not [p for p in inside if harness.alive(p) and not spare(p)],
+               what="the daemon's daemon to be gone")
+
+
+def words(pid):
+    try:
+        with open(f"/proc/{pid}/cmdline", "rb") as f:
+            return f.read().split(b"\0")
+    except OSError:
+        return []
+
+
+def is_python(pid):
+    return any(b"python" in w for w in words(pid)[:1])
+
+
+def spare(pid):
+    """A generic runtime that waits for code has not changed its parent: pid 1 of its sandbox."""
+    table = harness.process_table()
+    return pid in table and words(table[pid][0])[:1] != [] and not is_python(table[pid][0])
+
+
+def test_forged_requests_are_refused(hostile):
+    codes = hostile.call({"do": "forge"})
+    assert all(c == "no answer" or 400 <= c < 500 for c in codes), codes
+    assert hostile.call({"do": "well"}) == "well"
+
+
+def test_log_flood_is_survived(hostile):
+    answer = hostile.invoke({"do": "flood"})
+    assert answer.error is None and answer.payload == "flooded"
+    assert hostile.call({"do": "well"}) == "well"
+
+
+def test_descriptors_run_out_alone(hostile):
+    assert hostile.call({"do": "descriptors"}) == "EMFILE"
+    hostile.invoke({"do": "close_all"})  # whatever it answers
+    assert hostile.call({"do": "well"}) == "well"
+
+
+SIGNED = """
+import datetime, hashlib, hmac, os, urllib.error, urllib.request
+
+def sign(key, text):
+    return hmac.new(key, text.encode(), hashlib.sha256).digest()
+
+def identity(access, secret, token):
+    endpoint = os.environ["AWS_ENDPOINT_URL"]
+    host, region = endpoint.split("//")[1], os.environ["AWS_REGION"]
+    body = "Action=GetCallerIdentity&Version=2011-06-15"
+    now = datetime.datetime.now(datetime.timezone.utc).strftime("%Y%m%dT%H%M%SZ")
+    scope = f"{now[:8]}/{region}/sts/aws4_request"
+    kind = "application/x-www-form-urlencoded"
+    digest = hashlib.sha256(body.encode()).hexdigest()
+    request = (f"POST\\n/\\n\\ncontent-type:{kind}\\nhost:{host}\\nx-amz-date:{now}\\n"
+               f"x-amz-security-token:{token}\\n\\n"
+               f"content-type;host;x-amz-date;x-amz-security-token\\n{digest}")
+    text = f"AWS4-HMAC-SHA256\\n{now}\\n{scope}\\n" + hashlib.sha256(request.encode()).hexdigest()
+    key = ("AWS4" + secret).encode()
+    for part in (now[:8], region, "sts", "aws4_request"):
+        key = sign(key, part)
+    signature = hmac.new(key, text.encode(), hashlib.sha256).hexdigest()
+    headers = {"Content-Type": kind, "X-Amz-Date": now, "X-Amz-Security-Token": token,
+               "Authorization": f"AWS4-HMAC-SHA256 Credential={access}/{scope}, SignedHeaders="
+               f"content-type;host;x-amz-date;x-amz-security-token, Signature={signature}"}
+    try:
+        with urllib.request.urlopen(urllib.request.Request(endpoint + "/", body.encode(), headers),
+                                    timeout=20) as r:
+            return r.status
+    except urllib.error.HTTPError as e:
+        return e.code
+
+def handler(event, context):
+    mine = [os.environ[n] for n in
+            ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")]
+    if event.get("tell"):
+        return mine
+    return identity(*(event.get("use") or mine))
+"""
+
+
+def test_credentials_are_their_environments_own(daemon):
+    a, b = make_function(daemon, "python", SIGNED), make_function(daemon, "python", SIGNED)
+    stolen = a.call({"tell": True})
+    assert a.call({}) == 200
+    assert b.call({}) == 200
+    assert b.call({"use": stolen}) == 403
+    a.delete()
+    b.delete()
+
+
+NUMPY = """
+import threading
+import numpy
+
+def handler(event, context):
+    answers = []
+    def work():
+        answers.append(float(numpy.dot(numpy.ones(1000), numpy.arange(1000))))
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    [t.start() for t in threads]
+    [t.join() for t in threads]
+    return answers
+"""
+
+WORKERS = """
+import { Worker } from "node:worker_threads";
+import { execFileSync } from "node:child_process";
+import { writeFileSync, readFileSync } from "node:fs";
+import os from "node:os";
+
+export const handler = async () => {
+    const sum = await new Promise((resolve, reject) => {
+        const w = new Worker("require('worker_threads').parentPort.postMessage(40 + 2)",
+                             { eval: true });
+        w.on("message", resolve);
+        w.on("error", reject);
+    });
+    writeFileSync("/tmp/x", "written");
+    return { sum, child: execFileSync("/bin/echo", ["hello"]).toString().trim(),
+             tmp: readFileSync("/tmp/x", "utf8"), user: os.userInfo().username };
+};
+"""
+
+
+@pytest.mark.needs("node")
+def test_ordinary_node(daemon):
+    f = make_function(daemon, "node", WORKERS, MemorySize=512)
+    assert f.call({}) == {"sum": 42, "child": "hello", "tmp": "written", "user": "sbx_user1051"}
+    f.delete()
+
+
+def test_ordinary_numpy(daemon, tmp_path):
+    version = health_python(daemon)
+    pip = subprocess.run(
+        [os.sys.executable, "-m", "pip", "install", "-q", "--target", str(tmp_path / "numpy"),
+         "--python-version", version, "--only-binary=:all:", "--no-deps", "numpy<2.3"],
+        capture_output=True, text=True)
+    if pip.returncode != 0:
+        pytest.skip("numpy cannot be installed here: " + pip.stderr.strip()[-200:])
+    files = {"app.py": NUMPY}
+    for top, dirs, names in os.walk(tmp_path / "numpy"):
+        dirs[:] = [d for d in dirs if d not in ("tests", "__pycache__")]
+        for name in names:
+            full = os.path.join(top, name)
+            if name.endswith((".py", ".so")) or ".so." in name:
+                with open(full, "rb") as f:
+                    files[os.path.relpath(full, tmp_path / "numpy")] = f.read()
+    f = make_function(daemon, "python", files=files, MemorySize=512)
+    assert f.call({}) == [499500.0] * 4
+    f.delete()
+
+
+def health_python(daemon):
+    """The version that functions of this daemon run with."""
+    f = make_function(daemon, "python",
+                      "import sys\ndef handler(e, c):\n    return '%d.%d' % sys.version_info[:2]\n")
+    version = f.call({})
+    f.delete()
+    return version
