@@ -165,7 +165,7 @@ def test_tags_and_permissions(query):
     url = query.call("CreateQueue", **{
         "QueueName": unique_name("tags"), "Tag.1.Key": "a", "Tag.1.Value": "1"}).find(
             NS + "QueueUrl").text
-    query.call("TagQueue", **{"QueueUrl": url, "Tag.1.Key": "b", "Tag.1.Value": "2"})
+    query.call("TagQueue", **{"QueueUrl": url, "Tags.1.Key": "b", "Tags.1.Value": "2"})
     tags = query.call("ListQueueTags", QueueUrl=url)
     assert dict(zip(texts(tags, "Tag/Key"), texts(tags, "Tag/Value"))) == {"a": "1", "b": "2"}
     query.call("AddPermission", **{

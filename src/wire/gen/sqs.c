@@ -426,7 +426,7 @@ static const struct wire_member members[] = {
     /* key */ {2189, 2189, 3384, 0, 0, offsetof(struct sqs_tag_map_entry, key), 0, 108, WIRE_REQUIRED, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
     /* value */ {2198, 2198, 2204, 0, 0, offsetof(struct sqs_tag_map_entry, value), 0, 112, 0, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
     /* QueueUrl */ {64, 64, 0, 0, 0, offsetof(struct sqs_tag_queue_in, queue_url), 0, 106, WIRE_REQUIRED, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
-    /* Tags */ {1864, 1864, 805, 0, 0, offsetof(struct sqs_tag_queue_in, tags), 0, 110, WIRE_REQUIRED | WIRE_FLATTENED, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
+    /* Tags */ {1864, 1864, 0, 0, 0, offsetof(struct sqs_tag_queue_in, tags), 0, 110, WIRE_REQUIRED | WIRE_FLATTENED, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
     /* message */ {154, 154, 0, 0, 0, offsetof(struct sqs_too_many_entries_in_batch_request, message), 0, 33, 0, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
     /* message */ {154, 154, 0, 0, 0, offsetof(struct sqs_unsupported_operation, message), 0, 33, 0, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
     /* QueueUrl */ {64, 64, 0, 0, 0, offsetof(struct sqs_untag_queue_in, queue_url), 0, 106, WIRE_REQUIRED, WIRE_IN_BODY, WIRE_TIME_DEFAULT},
