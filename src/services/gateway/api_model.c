@@ -108,6 +108,7 @@ static struct api_integration *compile_integration(struct api *api, const struct
     *i = (struct api_integration){
         .id = text(v, "integrationId"),
         .lambda = str_eq(text(v, "integrationType"), STR("AWS_PROXY")),
+        .mock = str_eq(text(v, "integrationType"), STR("MOCK")),
         .uri = text(v, "integrationUri"),
         .method = text(v, "integrationMethod"),
         .format = str_eq(text(v, "payloadFormatVersion"), STR("2.0")) ? 2 : 1,
@@ -207,11 +208,12 @@ static struct api_route *compile_route(struct api *api, const struct json_value 
                                                       : AUTHORIZATION_AUTHORIZER;
     r->scopes = json_get(v, "authorizationScopes");
     r->bucket = route_bucket(api, settings, r->key);
+    r->two_way = text(v, "routeResponseSelectionExpression").len > 0;
     return r;
 }
 
-static const struct route_table *compile_routes(struct api *api, const struct parts *p,
-                                                const struct json_value *settings)
+static void compile_routes(struct api *api, struct api_stage *s, const struct parts *p,
+                           const struct json_value *settings)
 {
     struct map integrations = {0}, made_integrations = {0}, made_authorizers = {0};
     struct route_table *t = route_table_new(&api->arena);
@@ -226,13 +228,17 @@ static const struct route_table *compile_routes(struct api *api, const struct pa
         r->integration = integration_get(api, &integrations, &made_integrations, text(v, "target"));
         if (r->authorization == AUTHORIZATION_AUTHORIZER)
             r->authorizer = authorizer_get(api, p, &made_authorizers, text(v, "authorizerId"));
-        if (route_table_add(t, r->key, r, &err) < 0 && !api->websocket)
+        if (api->websocket) {
+            r->next = s->websocket_routes;
+            s->websocket_routes = r;
+        } else if (route_table_add(t, r->key, r, &err) < 0) {
             log_warn("API %.*s: route %.*s: %s", STR_ARG(api->id), STR_ARG(r->key), err.message);
+        }
     }
     map_finish(&integrations);
     map_finish(&made_integrations);
     map_finish(&made_authorizers);
-    return t;
+    s->routes = t;
 }
 
 static struct str log_group_of(struct str arn)
@@ -270,9 +276,9 @@ static int compile_stage(struct api *api, const struct json_value *v, const stru
         s->log_format = text(log, "format");
     }
     if (json_get_bool_or(v, "autoDeploy", false))
-        s->routes = compile_routes(api, live, settings);
+        compile_routes(api, s, live, settings);
     else if (frozen)
-        s->routes = compile_routes(api, frozen, settings);
+        compile_routes(api, s, frozen, settings);
     s->next = api->stages;
     api->stages = s;
     return 0;
@@ -520,6 +526,14 @@ const struct api_stage *api_stage_get(const struct api *a, struct str name)
     for (const struct api_stage *s = a->stages; s; s = s->next)
         if (str_eq(s->name, name))
             return s;
+    return NULL;
+}
+
+const struct api_route *api_websocket_route(const struct api_stage *s, struct str key)
+{
+    for (const struct api_route *r = s->websocket_routes; r; r = r->next)
+        if (str_eq(r->key, key))
+            return r;
     return NULL;
 }
 

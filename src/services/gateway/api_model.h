@@ -44,7 +44,7 @@ struct api_authorizer {
 
 struct api_integration {
     struct str id;
-    bool lambda; // else HTTP_PROXY
+    bool lambda, mock; // else HTTP_PROXY
     struct function_reference function;
     struct str uri, method;
     unsigned format;
@@ -63,11 +63,14 @@ struct api_route {
     const struct json_value *scopes;
     const struct api_integration *integration; // NULL: none is attached
     struct token_bucket *bucket;               // NULL: the stage's only
+    bool two_way;           // WebSocket: the function's answer goes back to the client
+    struct api_route *next; // WebSocket: in api_stage.websocket_routes
 };
 
 struct api_stage {
     struct str name;
     const struct route_table *routes; // NULL: nothing was deployed
+    struct api_route *websocket_routes;
     struct http_event_pair *variables;
     size_t n_variables;
     struct token_bucket bucket;
@@ -95,6 +98,9 @@ struct api_domain_target {
 struct api *api_get(struct str id);
 void api_unref(struct api *a); // accepts NULL
 const struct api_stage *api_stage_get(const struct api *a, struct str name);
+
+// A WebSocket API's route by its key. NULL when there is none.
+const struct api_route *api_websocket_route(const struct api_stage *s, struct str key);
 
 // Custom domain: which API and stage serve this host and path. Copies into the arena. False: none.
 // *prefix: the length of the base path that was used up, slash included.

@@ -40,7 +40,8 @@ struct api_request {
     struct http_client_call *upstream;
     struct work work;
     struct loop_task task;
-    int verdict; // of the token's check: 0, or the HTTP status
+    struct websocket_call *websocket; // of a WebSocket API's: what connecting needs
+    int verdict;                      // of the token's check: 0, or the HTTP status
 };
 
 // Ends in api_authorized() or api_refuse().

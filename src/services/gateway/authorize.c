@@ -5,6 +5,7 @@
 // expires, a function's for its time to live.
 
 #include "services/gateway/api_request.h"
+#include "services/gateway/websocket_api.h"
 
 #include "engine/auth.h"
 #include "os/time.h"
@@ -195,6 +196,10 @@ static void authorize_jwt(struct api_request *r)
 
 static struct str route_arn(struct api_request *r)
 {
+    if (r->api->websocket)
+        return arena_printf(r->c->arena, "arn:aws:execute-api:%.*s:%.*s:%.*s/%.*s/%.*s",
+                            STR_ARG(r->api->region), STR_ARG(r->api->account), STR_ARG(r->api->id),
+                            STR_ARG(r->stage->name), STR_ARG(r->route->key));
     return arena_printf(r->c->arena, "arn:aws:execute-api:%.*s:%.*s:%.*s/%.*s/%.*s%.*s",
                         STR_ARG(r->api->region), STR_ARG(r->api->account), STR_ARG(r->api->id),
                         STR_ARG(r->stage->name), STR_ARG(r->http->method), STR_ARG(r->path));
@@ -207,6 +212,8 @@ static int authorizer_event(struct api_request *r, struct err *err)
     struct http_event event;
     struct buf plain;
 
+    if (r->api->websocket)
+        return websocket_authorizer_event(r, route_arn(r), err);
     api_event(r, &event);
     buf_init(&plain, MAX_EVENT_BYTES);
     int rc = a->format == 1 ? http_event_v1(&event, r->c->arena, &plain, err)
@@ -326,8 +333,11 @@ static int read_decision(struct api_request *r, struct str response, struct auth
             return -EINVAL;
         d->policy = policy->raw;
     }
-    d->context =
-        function_context(r->c->arena, r->route->integration ? r->route->integration->format : 2, v);
+    d->context = function_context(r->c->arena,
+                                  r->api->websocket       ? 1
+                                  : r->route->integration ? r->route->integration->format
+                                                          : 2,
+                                  v);
     return 0;
 }
 

@@ -7,6 +7,8 @@
 #include "engine/sites.h"
 #include "os/time.h"
 #include "services/gateway/api_request.h"
+#include "services/gateway/connections.h"
+#include "services/gateway/websocket_api.h"
 
 #include <stdio.h>
 
@@ -179,7 +181,9 @@ static void integrate_lambda(struct api_request *r)
 void api_authorized(struct api_request *r)
 {
     r->integration_ns = os_mono_ns();
-    if (!r->route->integration)
+    if (r->api->websocket)
+        websocket_authorized(r);
+    else if (!r->route->integration)
         api_refuse(r, 500, "Internal Server Error");
     else if (r->route->integration->lambda)
         integrate_lambda(r);
@@ -297,6 +301,7 @@ static bool locate(struct api_request *r, const struct host_name *host, struct s
 static bool may_be_ours(const struct http_request *req, const struct host_name *host)
 {
     return str_eq(host->service, STR("execute-api")) || str_starts(req->path, STR(PATH_STYLE)) ||
+           str_starts(req->path, STR(CONNECTIONS_PATH)) ||
            (host->service.len == 0 && api_domains_exist());
 }
 
@@ -308,6 +313,14 @@ static bool take(void *ctx, struct engine *e, struct http_request *req,
     (void)ctx;
     if (!may_be_ours(req, host))
         return false;
+    if (str_starts(req->path, STR(CONNECTIONS_PATH))) {
+        struct call *c = engine_call_new(e, req);
+        if (c)
+            connections_manage(c, str_slice(req->path, strlen(CONNECTIONS_PATH), req->path.len));
+        else
+            http_request_drop(req);
+        return true;
+    }
     struct api_request *r = arena_new(&req->arena, struct api_request);
     if (!r)
         return false;
@@ -320,7 +333,7 @@ static bool take(void *ctx, struct engine *e, struct http_request *req,
         http_request_drop(req);
         return true;
     }
-    if (!r->api || r->api->websocket || r->api->disabled || path.len == 0 || path.ptr[0] != '/') {
+    if (!r->api || r->api->disabled || path.len == 0 || path.ptr[0] != '/') {
         api_unref(r->api);
         respond_message(req, 404, STR("{\"message\":\"Not Found\"}"));
         return true;
@@ -332,7 +345,10 @@ static bool take(void *ctx, struct engine *e, struct http_request *req,
         respond_message(req, 404, STR("{\"message\":\"Not Found\"}"));
         return true;
     }
-    serve(r);
+    if (r->api->websocket)
+        websocket_take(r);
+    else
+        serve(r);
     return true;
 }
 

@@ -340,6 +340,24 @@ static void query_members_v1(struct json_writer *w, struct arena *a, struct str 
         jw_null(w);
 }
 
+void http_event_request_members(struct json_writer *w, struct arena *a,
+                                const struct http_request *r)
+{
+    jw_key(w, STR("headers"));
+    jw_object_begin(w);
+    for (unsigned i = 0; i < r->n_headers; i++)
+        if (first_of_name(r, i))
+            joined_header(w, a, r, i);
+    jw_object_end(w);
+    jw_key(w, STR("multiValueHeaders"));
+    jw_object_begin(w);
+    for (unsigned i = 0; i < r->n_headers; i++)
+        if (first_of_name(r, i))
+            header_list(w, r, i);
+    jw_object_end(w);
+    query_members_v1(w, a, r->query);
+}
+
 int http_event_v1(const struct http_event *e, struct arena *a, struct buf *out, struct err *err)
 {
     struct json_writer w = json_writer(out);
@@ -350,19 +368,7 @@ int http_event_v1(const struct http_event *e, struct arena *a, struct buf *out, 
     jw_member_str(&w, "resource", e->resource);
     jw_member_str(&w, "path", e->raw_path);
     jw_member_str(&w, "httpMethod", r->method);
-    jw_key(&w, STR("headers"));
-    jw_object_begin(&w);
-    for (unsigned i = 0; i < r->n_headers; i++)
-        if (first_of_name(r, i))
-            joined_header(&w, a, r, i);
-    jw_object_end(&w);
-    jw_key(&w, STR("multiValueHeaders"));
-    jw_object_begin(&w);
-    for (unsigned i = 0; i < r->n_headers; i++)
-        if (first_of_name(r, i))
-            header_list(&w, r, i);
-    jw_object_end(&w);
-    query_members_v1(&w, a, r->query);
+    http_event_request_members(&w, a, r);
     context_v1(&w, e);
     pairs_member(&w, "pathParameters", e->path_parameters, e->n_path_parameters, true);
     pairs_member(&w, "stageVariables", e->stage_variables, e->n_stage_variables, true);

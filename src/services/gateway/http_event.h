@@ -7,6 +7,7 @@
 #include "base/arena.h"
 #include "base/buf.h"
 #include "base/err.h"
+#include "base/json.h"
 #include "http/server.h"
 
 #define HTTP_EVENT_MAX_BODY ((size_t)6 << 20) // Lambda's synchronous payload; 10 MB at the gateway
@@ -37,6 +38,10 @@ struct http_event {
 // is, so this does not happen today); -ENOMEM.
 int http_event_v2(const struct http_event *e, struct arena *a, struct buf *out, struct err *err);
 int http_event_v1(const struct http_event *e, struct arena *a, struct buf *out, struct err *err);
+
+// The members headers, multiValueHeaders and the two of the query, as format 1.0 has them.
+void http_event_request_members(struct json_writer *w, struct arena *a,
+                                const struct http_request *r);
 
 // Is a body of this content type text in an event? Everything else is base64.
 bool http_event_is_text(struct str content_type, struct str body);

@@ -127,8 +127,9 @@ static int check_integration(const struct resource_change *r, struct err *err)
         return rc;
     if (str_eq(type, STR("MOCK")) && websocket)
         return 0;
-    if (!str_eq(type, STR("AWS_PROXY")) && !str_eq(type, STR("HTTP_PROXY")) &&
-        !(websocket && (str_eq(type, STR("AWS")) || str_eq(type, STR("HTTP")))))
+    if (websocket && !str_eq(type, STR("AWS_PROXY")))
+        return BAD("Integrations of WEBSOCKET APIs must be of type AWS_PROXY or MOCK here");
+    if (!str_eq(type, STR("AWS_PROXY")) && !str_eq(type, STR("HTTP_PROXY")))
         return BAD("Invalid integration type specified: %.*s", STR_ARG(type));
     if (json_get(r->after, "integrationSubtype"))
         return BAD("Integration subtypes are not supported");

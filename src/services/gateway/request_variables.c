@@ -191,6 +191,8 @@ static struct str request_value(struct api_request *r, struct str what)
 
 struct str api_variable(struct api_request *r, struct str e)
 {
+    if (str_starts(e, STR("route.request."))) // as WebSocket APIs have it
+        return request_value(r, str_slice(e, strlen("route.request."), e.len));
     if (e.len == 0 || e.ptr[0] != '$')
         return e;
     if (str_starts(e, STR("${")) && str_ends(e, STR("}")))
