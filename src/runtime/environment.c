@@ -85,6 +85,12 @@ static void timer_start(struct environment *env, int64_t ms)
     loop_timer_start(env->home->loop, &env->timer, ms, environment_on_timer);
 }
 
+void environment_count_memory(struct environment *env, int mb)
+{
+    atomic_fetch_add(&runtime.memory_mb, mb - env->counted_mb);
+    env->counted_mb = mb;
+}
+
 // The sandbox is gone, or there never was one.
 void environment_free(struct environment *env)
 {
@@ -115,6 +121,7 @@ void environment_free(struct environment *env)
     if (env->credentials && runtime.credentials.release)
         runtime.credentials.release(runtime.credentials.ctx, str_from(env->name));
     free(env->credentials);
+    environment_count_memory(env, 0);
     h->slots[env->id & 0xffff] = NULL;
     h->n_environments--;
     atomic_fetch_sub(&runtime.environments, 1);
@@ -208,6 +215,7 @@ void environment_start(struct home *h, struct pool *p, struct function_config *f
     buf_init(&env->init_error, 1 << 20);
     h->n_environments++;
     atomic_fetch_add(&runtime.environments, 1);
+    environment_count_memory(env, ENVIRONMENT_GUESS_MB);
     name_it(env);
 
     arena_init(&arena, 8 << 20);
@@ -588,6 +596,8 @@ void environment_close_books(struct environment *env, struct invocation *inv, co
     if (inv->answered_ns == 0)
         inv->answered_ns = (uint64_t)os_mono_ns();
     inv->memory_peak_mb = (unsigned)((env->peak_bytes + 1048575) >> 20);
+    if (inv->memory_peak_mb > 0)
+        environment_count_memory(env, (int)inv->memory_peak_mb);
     if (inv->memory_peak_mb > env->function->memory_mb)
         inv->memory_peak_mb = env->function->memory_mb;
     report_end(env, inv, status);

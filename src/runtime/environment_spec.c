@@ -297,7 +297,7 @@ static int fill_binding(const struct environment *env, struct arena *a, struct s
             arena_cstr(a, str_slice(f->layer_dirs[i], prefix.len, f->layer_dirs[i].len));
     }
     if (f->network)
-        b->outbound[b->n_outbound++] = "0.0.0.0/0:*";
+        b->outbound[b->n_outbound++] = "0.0.0.0/0";
     return 0;
 }
 

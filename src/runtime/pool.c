@@ -112,6 +112,7 @@ static void idle_remove(struct pool *p, struct environment *env)
 
 static void idle_add(struct pool *p, struct environment *env)
 {
+    env->idle_since_ns = os_mono_ns();
     list_push(&p->idle[env->home->index], &env->link);
     env->linked = true;
     p->n_idle++;
@@ -194,6 +195,61 @@ static struct environment *find_idle(struct pool *p, unsigned here)
     return NULL;
 }
 
+// ---- the budget --------------------------------------------------------------------------------
+
+static bool over_budget(void)
+{
+    return atomic_load(&runtime.environments) >= runtime.config.max_environments ||
+           atomic_load(&runtime.memory_mb) >= (int)runtime.config.memory_budget_mb;
+}
+
+struct oldest {
+    struct pool *pool;
+    int64_t since_ns;
+};
+
+static void find_oldest(struct pool *p, void *ctx)
+{
+    struct oldest *o = ctx;
+
+    pthread_mutex_lock(&p->lock);
+    for (unsigned i = 0; i < runtime.n_homes && p->n_idle + p->n_busy > p->provisioned; i++) {
+        const struct list *last = p->idle[i].prev;
+        const struct environment *env;
+        if (last == &p->idle[i])
+            continue;
+        env = LIST_ENTRY(last, const struct environment, link);
+        if (!atomic_load(&env->retire_posted) && (!o->pool || env->idle_since_ns < o->since_ns)) {
+            o->pool = p;
+            o->since_ns = env->idle_since_ns;
+        }
+    }
+    pthread_mutex_unlock(&p->lock);
+}
+
+// Ends the environment that has been idle for longest, whoever's it is.
+static void evict_one(void)
+{
+    struct oldest o = {NULL, 0};
+    bool done = false;
+
+    pools_each(find_oldest, &o);
+    if (!o.pool)
+        return;
+    pthread_mutex_lock(&o.pool->lock);
+    for (unsigned i = 0; i < runtime.n_homes && !done; i++) {
+        struct list *last = o.pool->idle[i].prev;
+        if (last == &o.pool->idle[i])
+            continue;
+        struct environment *env = LIST_ENTRY(last, struct environment, link);
+        if (env->idle_since_ns == o.since_ns) {
+            environment_retire(env);
+            done = true;
+        }
+    }
+    pthread_mutex_unlock(&o.pool->lock);
+}
+
 // Whether one more environment should be started for those who wait. Waiting for a busy one is
 // better when, at the recent pace, it will be free well before a new one could be ready.
 static bool should_start(struct pool *p, bool waited_enough)
@@ -202,8 +258,8 @@ static bool should_start(struct pool *p, bool waited_enough)
 
     if (p->n_waiting <= p->n_starting)
         return false;
-    if (atomic_load(&runtime.environments) >= runtime.config.max_environments)
-        return p->n_busy + p->n_starting == 0;
+    if (over_budget())
+        return p->n_busy + p->n_starting == 0; // nobody is left without
     if (waited_enough || p->n_busy == 0 || p->handler_us <= 0 || p->start_us <= 0)
         return true;
     expect_us = p->handler_us * (p->n_waiting - p->n_starting) / p->n_busy;
@@ -246,6 +302,8 @@ static void start_needed(struct home *h, struct pool *p, bool waited_enough)
             wait = p->deferred[h->index] = true;
         }
         pthread_mutex_unlock(&p->lock);
+        if (over_budget() && (start || wait))
+            evict_one();
         if (wait)
             defer(h, p);
         if (!start)
@@ -333,6 +391,8 @@ struct invocation *pool_ready(struct pool *p, struct environment *env)
     if (!inv && !is_current(p, env))
         environment_retire(env);
     pthread_mutex_unlock(&p->lock);
+    if (!inv) // one that became outdated while it started leaves who waited for it uncovered
+        start_needed(env->home, p, false);
     return inv;
 }
 

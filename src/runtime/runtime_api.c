@@ -369,8 +369,11 @@ static void on_request(void *ctx, struct http_request *req)
 
 static void on_platform(void *ctx, struct http_request *req)
 {
-    (void)ctx;
-    if (runtime.platform)
+    const struct environment *env = ctx;
+
+    // The listener is the identity: credentials of another environment are refused here.
+    req->origin = arena_str(&req->arena, str_from(env->name));
+    if (runtime.platform && !str_is_null(req->origin))
         runtime.platform(runtime.platform_ctx, req);
     else
         http_respond_text(req, 503, STR("text/plain"), STR("The platform is starting.\n"));
@@ -388,8 +391,10 @@ int runtime_api_open(struct environment *env, struct err *err)
         r = http_listener_from_fd(env->home->loop, TAKE_FD(env->sandbox.runtime_api_fd), &config,
                                   &env->api, err);
     if (r == 0 && env->sandbox.endpoint_fd >= 0) {
-        const struct http_listener_config endpoint = {
-            .handle = on_platform, .limits = HTTP_LIMITS_DEFAULT, .spool_dir = runtime.spool_dir};
+        const struct http_listener_config endpoint = {.handle = on_platform,
+                                                      .ctx = env,
+                                                      .limits = HTTP_LIMITS_DEFAULT,
+                                                      .spool_dir = runtime.spool_dir};
         r = http_listener_from_fd(env->home->loop, TAKE_FD(env->sandbox.endpoint_fd), &endpoint,
                                   &env->endpoint, err);
     }

@@ -45,6 +45,7 @@ struct runtime {
     void *platform_ctx;
     _Atomic bool draining, stopping, keeper_up;
     atomic_uint invocations, environments, spares;
+    atomic_int memory_mb; // what environments use, as measured or as guessed
     atomic_uint next_home;
     pthread_mutex_t pools_lock; // the table below and `limits`
     struct map pools;           // key → struct pool, immortal until the process ends
@@ -231,6 +232,8 @@ struct environment {
     bool init_told; // its Init Duration was in a REPORT
     struct buf init_error;
     char init_error_type[96];
+    int64_t idle_since_ns; // under the pool's lock
+    int counted_mb;        // its share of runtime.memory_mb
     uint64_t peak_bytes;
     int64_t peak_looked_ns;
     unsigned served;
@@ -269,6 +272,8 @@ void environment_free(struct environment *env);
 void environment_start_failed(struct environment *env, const struct err *err);
 void environment_close_books(struct environment *env, struct invocation *inv, const char *status);
 void environment_on_timer(struct loop_timer *t);
+#define ENVIRONMENT_GUESS_MB 16 // of memory, before it was measured
+void environment_count_memory(struct environment *env, int mb);
 void environment_thaw(struct environment *env);
 
 // environment_spec.c
