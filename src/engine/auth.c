@@ -138,6 +138,10 @@ static int verify(struct call *c, const struct sigv4_claim *claim, struct err *e
     if (!find_credential(c, claim, &found))
         return err_aws(err, &SIGV4_UNRECOGNIZED_CLIENT,
                        "The security token included in the request is invalid.");
+    if (!str_is_null(found.environment) && !str_is_null(c->http->origin) &&
+        !str_eq(found.environment, c->http->origin))
+        return err_aws(err, &SIGV4_UNRECOGNIZED_CLIENT,
+                       "The security token included in the request is invalid.");
     if (found.inactive)
         return err_aws(err, &SIGV4_UNRECOGNIZED_CLIENT,
                        "The security token included in the request is invalid");

@@ -13,6 +13,7 @@ struct credential {
     struct str secret;
     struct str session_token; // absent for long-term keys; must then be absent in the request too
     int64_t expires_ms;       // 0: never
+    struct str environment;   // issued to this one: no other may use it. Absent: anybody's
     bool inactive;            // known but switched off: AWS's InvalidClientTokenId
     struct principal principal;
 };

@@ -54,6 +54,8 @@ struct http_request {
     bool client_gone;
     int64_t arrived_ns; // os_mono_ns() when its first byte was read
     void *user;         // the handler's
+    // Set by the handler of a sandbox's own listener: whose it is. Absent: from outside.
+    struct str origin;
 
     // The client has left while the handler still holds the request: a connection that was closed
     // or broke, or, when this is set, whose client has closed its sending side. The handler may

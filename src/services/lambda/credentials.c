@@ -113,6 +113,7 @@ static bool find(void *ctx, struct arena *arena, struct str access_key, struct s
             .secret = arena_str(arena, str_from(k->secret)),
             .session_token = arena_str(arena, str_from(k->token)),
             .expires_ms = k->expires_ms,
+            .environment = arena_str(arena, str_from(k->environment)),
             .principal = {.kind = PRINCIPAL_FUNCTION,
                           .account = arena_str(arena, str_from(k->account)),
                           .arn = arena_printf(arena, "arn:aws:sts::%s:assumed-role/%s/%s",
