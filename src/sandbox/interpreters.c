@@ -168,6 +168,8 @@ static void ask_version(const char *path, const char *real, char to[static 32])
             str_next(&rest, ' ', &word);
         if (word.len > 1 && word.ptr[0] == 'v')
             word = str_slice(word, 1, word.len);
+        rest = word; // "3.1.2p20"
+        str_next(&rest, 'p', &word);
         if (word.len < 32)
             snprintf(to, 32, "%.*s", STR_ARG(word));
     }

@@ -18,6 +18,7 @@
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 
 // An unprivileged keeper makes itself root of a user namespace, where it may mount.
@@ -172,6 +173,7 @@ int keeper_set_up(struct keeper *k, const struct keeper_config *config, struct e
     if (r < 0)
         return r;
     raise_descriptor_limit();
+    umask(022); // what it makes in the template is for others to read
     host_facts_probe(&k->facts);
     k->status.asked = k->config.degree;
     k->status.connected = true;

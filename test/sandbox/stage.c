@@ -71,7 +71,10 @@ static _Noreturn void keeper_child(struct stage *s, const struct stage_options *
 
 static void find_interpreter(struct stage *s, const char *name, char *out, size_t room)
 {
-    struct str rest = str_from(getenv("PATH") ? getenv("PATH") : "/usr/bin:/bin"), dir;
+    // The system's own first: one below somebody's home would have to be shown inside.
+    char all[8192];
+    snprintf(all, sizeof(all), "/usr/bin:/usr/local/bin:%s", getenv("PATH") ? getenv("PATH") : "");
+    struct str rest = str_from(all), dir;
     while (str_next(&rest, ':', &dir)) {
         char path[PATH_MAX], real[PATH_MAX];
         snprintf(path, sizeof(path), "%.*s/%s", STR_ARG(dir), name);
@@ -140,6 +143,7 @@ struct stage *stage_open(const struct stage_options *o)
     struct err err = ERR_INIT;
     struct stage *s = calloc(1, sizeof(*s));
     char path[256];
+    umask(022); // other users have to read what is put there
     if (!s || loop_create(&s->loop, &err) < 0)
         return NULL;
     s->next_id = 1;
