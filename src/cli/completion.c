@@ -27,7 +27,7 @@ static void complete_bash(void)
            "    deploy) COMPREPLY=($(compgen -f -- \"$word\")) ;;\n"
            "    invoke|logs|rm) COMPREPLY=($(compgen -W \"$(lambkin ls --names 2>/dev/null)\" -- "
            "\"$word\")) ;;\n"
-           "    runtime) COMPREPLY=($(compgen -W \"install python nodejs\" -- \"$word\")) ;;\n"
+           "    runtime) COMPREPLY=($(compgen -W \"install python nodejs java\" -- \"$word\")) ;;\n"
            "    completion) COMPREPLY=($(compgen -W \"bash zsh\" -- \"$word\")) ;;\n"
            "    esac\n"
            "}\n"

@@ -54,8 +54,8 @@ const struct cli_verb cli_verbs[] = {
     {"doctor", doctor_main, "", "say what this host offers and how to mend what is missing",
      "--json",
      "  --json            as JSON\nThe exit code is 1 when strict isolation is not to be had.\n"},
-    {"runtime", runtime_main, "install python|nodejs", "fetch boto3 or the AWS SDK for functions",
-     "--data-dir",
+    {"runtime", runtime_main, "install python|nodejs|java",
+     "fetch boto3, the AWS SDK or Java's client", "--data-dir",
      "Fetches what functions find without bringing it along, as on AWS: boto3 by pip, the clients\n"
      "of @aws-sdk v3 by npm. They go to DATA-DIR/runtime and are seen by every function.\n"
      "  --data-dir DIR    the daemon's; default as for serve\n"},

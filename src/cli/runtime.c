@@ -1,13 +1,17 @@
-// runtime.c - `lambkin runtime install python|nodejs`: the AWS SDKs that functions find as on AWS.
+// runtime.c - `lambkin runtime install python|nodejs|java`: what functions find as on AWS.
 //
-// pip and npm of the host fetch them into DATA-DIR/runtime, which every sandbox sees read-only at
-// /var/runtime: python/ is on Python's path after the function's own, node_modules/ on Node.js's.
+// pip, npm and Maven of the host fetch it into DATA-DIR/runtime, which every sandbox sees read-only
+// at /var/runtime: python/ (boto3) is on Python's path after the function's own, node_modules/ (AWS
+// SDK) on Node.js's, java/ is AWS's runtime interface client, with an archive of its classes for
+// each JDK of the host.
 #include "base/cleanup.h"
 #include "cli/args.h"
 #include "cli/settings.h"
 #include "cli/verb.h"
 #include "os/file.h"
 #include "os/spawn.h"
+#include "runtime/files.h"
+#include "sandbox/interpreters.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -88,7 +92,103 @@ static int install_nodejs(const char *dir, struct err *err)
     return run_tool((char *const *)words, dir, err);
 }
 
-static int install(const char *language, const char *data_dir, struct err *err)
+// What the transitive dependencies of AWS's client are is Maven's to know.
+static const char java_project[] =
+    "<project xmlns=\"http://maven.apache.org/POM/4.0.0\"><modelVersion>4.0.0</modelVersion>\n"
+    "<groupId>lambkin</groupId><artifactId>runtime</artifactId><version>1</version>\n"
+    "<dependencies><dependency><groupId>com.amazonaws</groupId>"
+    "<artifactId>aws-lambda-java-runtime-interface-client</artifactId>"
+    "<version>2.6.0</version></dependency></dependencies></project>\n";
+
+#define JAVA_FIRST_WITH_ARCHIVES 13 // JEP 350
+
+// Runs the client once against a platform that is not there, and keeps the classes that it loaded:
+// environments map them instead of reading and checking them. It stops with an error, which is
+// meant; without an archive Java starts all the same, later.
+static void archive_classes(const struct interpreter *java, const char *dir)
+{
+    char file[64];
+    const char *words[] = {java->path,
+                           file,
+                           "-XX:+UseSerialGC",
+                           "-Xlog:disable",
+                           "-cp",
+                           RUNTIME_JAVA_CLASS_PATH,
+                           RUNTIME_JAVA_MAIN,
+                           "java.util.HashMap::putAll", // a handler with a Map: loads the codecs
+                           NULL};
+    char *const env[] = {(char[]){"AWS_LAMBDA_RUNTIME_API=127.0.0.1:1"},
+                         (char[]){"LAMBDA_TASK_ROOT=/nonexistent"}, (char[]){"PATH=/usr/bin:/bin"},
+                         NULL};
+    const struct spawn s = {
+        .path = java->path, .argv = (char *const *)words, .envp = env, .cwd = dir};
+    char path[4300];
+    struct buf out;
+    int status;
+
+    snprintf(file, sizeof(file), "-XX:ArchiveClassesAtExit=" RUNTIME_JAVA_FOLDER "/%u.jsa",
+             java->major);
+    snprintf(path, sizeof(path), "%s/" RUNTIME_JAVA_FOLDER "/%u.jsa", dir, java->major);
+    unlink(path);
+    buf_init(&out, 1 << 20);
+    spawn_run(&s, 60000, &out, &status, NULL);
+    buf_finish(&out);
+    if (access(path, R_OK) == 0 && chmod(path, 0644) == 0)
+        printf("archived its classes for Java %s\n", java->version);
+}
+
+static int install_java(const char *dir, struct err *err)
+{
+    char target[4400], project[4400];
+    struct interpreters found;
+    const char *words[] = {"mvn",
+                           "-B",
+                           "-q",
+                           "-f",
+                           project,
+                           "dependency:copy-dependencies",
+                           "-DincludeScope=runtime",
+                           "-Dmdep.stripVersion=true",
+                           target,
+                           NULL};
+    int r;
+
+    snprintf(project, sizeof(project), "%s/" RUNTIME_JAVA_FOLDER, dir);
+    snprintf(target, sizeof(target), "-DoutputDirectory=%s", project);
+    r = mkdir_p(project, 0755, err);
+    if (r < 0)
+        return r;
+    snprintf(project, sizeof(project), "%s/" RUNTIME_JAVA_FOLDER "/pom.xml", dir);
+    r = write_file_atomic(project, str_from(java_project), 0644, err);
+    if (r < 0)
+        return r;
+    printf("fetching AWS's runtime interface client into %s/" RUNTIME_JAVA_FOLDER "\n", dir);
+    fflush(stdout);
+    r = run_tool((char *const *)words, dir, err);
+    if (r < 0)
+        return err_wrap(err, "Maven is needed (Debian's package `maven`)");
+    interpreters_find(&found);
+    for (unsigned i = 0; i < found.n; i++)
+        if (found.list[i].kind == INTERPRETER_JAVA &&
+            found.list[i].major >= JAVA_FIRST_WITH_ARCHIVES)
+            archive_classes(&found.list[i], dir);
+    return 0;
+}
+
+static const struct language {
+    const char *name;
+    int (*install)(const char *dir, struct err *err);
+} languages[] = {{"python", install_python}, {"nodejs", install_nodejs}, {"java", install_java}};
+
+static const struct language *find_language(const char *name)
+{
+    for (size_t i = 0; i < ARRAY_LEN(languages); i++)
+        if (strcmp(name, languages[i].name) == 0)
+            return &languages[i];
+    return NULL;
+}
+
+static int install(const struct language *language, const char *data_dir, struct err *err)
 {
     _cleanup_(config_destroyp) struct config *c = NULL;
     char dir[4200];
@@ -104,7 +204,7 @@ static int install(const char *language, const char *data_dir, struct err *err)
     r = mkdir_p(dir, 0755, err);
     if (r < 0)
         return r;
-    r = strcmp(language, "python") == 0 ? install_python(dir, err) : install_nodejs(dir, err);
+    r = language->install(dir, err);
     if (r == 0)
         printf("done; new environments find it\n");
     return r;
@@ -121,8 +221,7 @@ int runtime_main(int argc, char **argv)
         cli_fail(&err);
         return EXIT_USAGE;
     }
-    if (words.n != 2 || strcmp(words.words[0], "install") != 0 ||
-        (strcmp(words.words[1], "python") != 0 && strcmp(words.words[1], "nodejs") != 0))
+    if (words.n != 2 || strcmp(words.words[0], "install") != 0 || !find_language(words.words[1]))
         return cli_verb_usage("runtime", EXIT_USAGE);
-    return install(words.words[1], data_dir, &err) < 0 ? cli_fail(&err) : EXIT_FINE;
+    return install(find_language(words.words[1]), data_dir, &err) < 0 ? cli_fail(&err) : EXIT_FINE;
 }

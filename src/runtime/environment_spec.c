@@ -231,6 +231,8 @@ static void java_options(const struct environment *env, struct arena *a, struct 
         p->argv[p->n_argv++] = s.ptr;
     add_arg(p, a, "-Xlog:disable"); // an archive that does not fit is not the function's concern
     add_arg(p, a, "-Xlog:all=error:stderr");
+    if (major >= 24) // the client's native part; JEP 472 warns otherwise
+        add_arg(p, a, "--enable-native-access=ALL-UNNAMED");
     add_arg(p, a, "-cp");
     if (env->sandbox.runtime_root[0]) { // no root file system of its own
         s = arena_printf(a, "%s/" RUNTIME_JAVA_FOLDER "/*", dir);
