@@ -1,6 +1,8 @@
 // test_environments.c - functions of all kinds on a real keeper: what callers and logs see.
 #include "stage.h"
 
+#include "sandbox/client.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -101,6 +103,64 @@ static void test_python(void **state)
     stage_answer_free(a);
     EXPECT(f, "1", INVOCATION_OK, "\"n\": 1"); // a new environment
     EXPECT(f, "\"kill\"", INVOCATION_FUNCTION_ERROR, "signal: killed");
+    function_config_unref(f);
+}
+
+static struct keeper_status isolation(void)
+{
+    struct keeper_status status = {0};
+
+    keeper_degree(runtime_keeper(), &status);
+    return status;
+}
+
+static void test_misbehaviour(void **state)
+{
+    static const struct stage_function spec = {
+        .name = "rogue",
+        .runtime = "python3.11",
+        .timeout_ms = 20000,
+        .memory_mb = 1024,
+        .file = "app.py",
+        .content =
+            "import os, sys, time, threading\n"
+            "def h(e, c):\n"
+            "    if e == 'eat':\n"
+            "        x = []\n"
+            "        while True: x.append(bytearray(8 << 20))\n"
+            "    if e == 'close': os.closerange(0, 64)\n"
+            "    if e == 'flood':\n"
+            "        for i in range(20000): print('z' * 500)\n"
+            "    if e == 'forks':\n"
+            "        for i in range(3000):\n"
+            "            try:\n"
+            "                if os.fork() == 0: time.sleep(1000)\n"
+            "            except OSError: return 'enough'\n"
+            "    if e == 'answer':\n"
+            "        os.write(3, b'\\x02\\0\\0\\0' + bytes([18, 0, 0, 0]) +\n"
+            "                 (999).to_bytes(8, 'little') + b'{}')\n"
+            "    if e == 'junk': os.write(3, b'\\xff' * 64); time.sleep(100)\n"
+            "    if e == 'thread': threading.Thread(target=lambda: time.sleep(1000)).start()\n"
+            "    return 'fine'\n",
+    };
+    struct function_config *f;
+
+    (void)state;
+    if (!stage_has(STAGE_PYTHON))
+        skip();
+    f = stage_make(&spec);
+    EXPECT(f, "1", INVOCATION_OK, "fine");
+    if (isolation().cgroup_memory)
+        EXPECT(f, "\"eat\"", INVOCATION_FUNCTION_ERROR, "Runtime.OutOfMemory");
+    EXPECT(f, "1", INVOCATION_OK, "fine");
+    EXPECT(f, "\"close\"", INVOCATION_FUNCTION_ERROR, "Runtime.ExitError");
+    EXPECT(f, "\"flood\"", INVOCATION_OK, "fine");
+    EXPECT(f, "\"answer\"", INVOCATION_OK, "fine"); // a forged answer is stale
+    EXPECT(f, "\"junk\"", INVOCATION_FUNCTION_ERROR, "Runtime.ExitError");
+    EXPECT(f, "\"thread\"", INVOCATION_OK, "fine");
+    if (isolation().cgroup_pids)
+        EXPECT(f, "\"forks\"", INVOCATION_OK, "enough");
+    EXPECT(f, "1", INVOCATION_OK, "fine");
     function_config_unref(f);
 }
 
@@ -502,12 +562,19 @@ static void test_json_log(void **state)
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_python),        cmocka_unit_test(test_timeout),
-        cmocka_unit_test(test_init_failures), cmocka_unit_test(test_node),
-        cmocka_unit_test(test_native),        cmocka_unit_test(test_unknown_runtime),
-        cmocka_unit_test(test_concurrency),   cmocka_unit_test(test_provisioned),
-        cmocka_unit_test(test_update),        cmocka_unit_test(test_freeze),
-        cmocka_unit_test(test_json_log),      cmocka_unit_test(test_extensions),
+        cmocka_unit_test(test_python),
+        cmocka_unit_test(test_misbehaviour),
+        cmocka_unit_test(test_timeout),
+        cmocka_unit_test(test_init_failures),
+        cmocka_unit_test(test_node),
+        cmocka_unit_test(test_native),
+        cmocka_unit_test(test_unknown_runtime),
+        cmocka_unit_test(test_concurrency),
+        cmocka_unit_test(test_provisioned),
+        cmocka_unit_test(test_update),
+        cmocka_unit_test(test_freeze),
+        cmocka_unit_test(test_json_log),
+        cmocka_unit_test(test_extensions),
         cmocka_unit_test(test_keeper_dies),
     };
     const struct runtime_config config = {
