@@ -152,7 +152,7 @@ struct http_limits {
 
 #define HTTP_LIMITS_DEFAULT                                                                        \
     {                                                                                              \
-        .header_bytes = 64 * 1024, .headers = 256, .body_bytes = (uint64_t)5 << 30,                \
+        .header_bytes = 64 * 1024, .headers = 256, .body_bytes = (uint64_t)128 << 20,              \
         .spool_bytes = 1 << 20, .header_ms = 15000, .body_ms = 60000, .idle_ms = 75000,            \
         .write_ms = 60000, .connections = 65536                                                    \
     }
