@@ -87,7 +87,7 @@ int filter_pattern_compile(struct arena *arena, struct str text, struct filter_p
 void filter_pattern_finish(struct filter_pattern *p); // accepts NULL
 void filter_pattern_finishp(struct filter_pattern **p);
 
-// `scratch` is used while a message is parsed as JSON, and reset.
+// `scratch` is used for parsed JSON and for copies, and reset.
 bool filter_pattern_match(const struct filter_pattern *p, struct str message,
                           struct arena *scratch);
 

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 
 struct str sqs_park_key(int64_t queue, char out[static SQS_KEY_BYTES])
@@ -265,16 +266,24 @@ static int check(const struct sqs_receive_message_in *in, struct err *err)
     return r;
 }
 
-// Messages in flight are those hidden; counted only in queues that are deep enough to matter.
+// Counting what is in flight costs its number, so it is done at most once a second for a queue (a
+// slot is shared by queues whose ids fall together), and every time while the limit is exceeded.
+#define FLIGHT_SLOTS 256
+static atomic_llong counted_ms[FLIGHT_SLOTS];
+
 static int check_in_flight(struct store_tx *tx, const struct sqs_queue *q, int64_t now_ms,
                            struct err *err)
 {
+    atomic_llong *slot = &counted_ms[q->id % FLIGHT_SLOTS];
     struct sqs_counts counts;
-    if (q->messages < SQS_MAX_IN_FLIGHT)
+    if (q->messages < SQS_MAX_IN_FLIGHT || now_ms - atomic_load(slot) < 1000)
         return 0;
     int r = sqs_count_messages(tx, q, now_ms, &counts, err);
-    if (r < 0 || counts.in_flight < SQS_MAX_IN_FLIGHT)
+    if (r < 0)
         return r;
+    atomic_store(slot, counts.in_flight < SQS_MAX_IN_FLIGHT ? now_ms : 0);
+    if (counts.in_flight < SQS_MAX_IN_FLIGHT)
+        return 0;
     return err_aws(err, &SQS_OVER_LIMIT,
                    "Too many messages in flight: the limit of this queue is %d.",
                    SQS_MAX_IN_FLIGHT);
