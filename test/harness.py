@@ -217,9 +217,12 @@ class Daemon:
                               capture_output=True, text=True, timeout=timeout)
 
     def kill(self, sig=signal.SIGKILL):
+        """Answers when the daemon's own processes have ended, so that it can be started again."""
         if self.process and self.process.poll() is None:
+            own = list(self.children().values())
             self.process.send_signal(sig)
             self.process.wait(PATIENCE_S)
+            wait_until(lambda: not any(alive(pid) for pid in own), what="keeper and server ended")
 
     def stop(self):
         """SIGTERM, as an init system does; answers the exit code."""
