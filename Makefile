@@ -31,7 +31,8 @@ check-fast:
 	@bash tools/check.sh fast
 
 format:
-	@git ls-files '*.c' '*.h' | grep -v '^src/wire/gen/' | xargs clang-format -i
+	@git ls-files '*.c' '*.h' | grep -v '^src/wire/gen/' \
+		| xargs $$(command -v clang-format-14 || echo clang-format) -i
 
 generated:
 	@bash tools/check.sh generated
@@ -45,4 +46,4 @@ install: all
 	@meson install -C $(BUILD) --no-rebuild
 
 clean:
-	@rm -rf build build-check build-asan build-setup.log
+	@rm -rf build build-check build-asan build-setup.log test/node/node_modules .venv .home

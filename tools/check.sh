@@ -50,7 +50,8 @@ step_build() { configure build-check -Dwerror=true -Dtests=enabled && ninja -k 0
 
 # clang with sanitizers is also the second compiler whose warnings are errors.
 step_asan_build() {
-    export CC=clang
+    CC=$(command -v clang-14 || command -v clang) || { echo "error: no clang"; return 1; }
+    export CC
     configure build-asan -Dwerror=true -Dtests=enabled -Db_sanitize=address,undefined \
         -Db_lundef=false -Dbuildtype=debugoptimized && ninja -k 0 -C build-asan
 }

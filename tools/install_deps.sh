@@ -135,9 +135,9 @@ make_node_modules() {
 group_tests() {
     group_build
     want libcmocka-dev
-    want clang-14 clang
+    command -v clang >/dev/null 2>&1 || want clang-14 clang-14
     want libclang-rt-14-dev
-    want clang-format-14 clang-format
+    want clang-format-14 clang-format-14
     want python3-venv
     want nodejs node
     want npm npm
