@@ -11,6 +11,8 @@
 #include <errno.h>
 #include <stdio.h>
 
+#define SLOW_START_NS 500000000
+
 static const struct aws_error not_found = {"ResourceNotFoundException", NULL, 404, true};
 
 // ---- the table ---------------------------------------------------------------------------------
@@ -250,6 +252,27 @@ static void evict_one(void)
     pthread_mutex_unlock(&o.pool->lock);
 }
 
+// A burst starts a few at a time: they would only take the processor from each other until none
+// is ready within INIT's limit, and the first that are ready serve many. Those that take long are
+// presumably waiting for something else, and no longer count.
+static bool starts_enough(struct pool *p)
+{
+    int64_t now = os_mono_ns();
+
+    if (p->n_slow_starts > p->n_starting)
+        p->n_slow_starts = p->n_starting;
+    if (p->n_starting - p->n_slow_starts < runtime.starts_at_once) {
+        if (p->n_starting == p->n_slow_starts)
+            p->starts_since_ns = now;
+        return false;
+    }
+    if (now - p->starts_since_ns < SLOW_START_NS)
+        return true;
+    p->n_slow_starts = p->n_starting;
+    p->starts_since_ns = now;
+    return false;
+}
+
 // Whether one more environment should be started for those who wait. Waiting for a busy one is
 // better when, at the recent pace, it will be free well before a new one could be ready.
 static bool should_start(struct pool *p, bool waited_enough)
@@ -260,6 +283,8 @@ static bool should_start(struct pool *p, bool waited_enough)
         return false;
     if (over_budget())
         return p->n_busy + p->n_starting == 0; // nobody is left without
+    if (starts_enough(p))
+        return false;
     if (waited_enough || p->n_busy == 0 || p->handler_us <= 0 || p->start_us <= 0)
         return true;
     expect_us = p->handler_us * (p->n_waiting - p->n_starting) / p->n_busy;

@@ -165,6 +165,7 @@ int runtime_start(const struct runtime_config *config, struct err *err)
     snprintf(runtime.spool_dir, sizeof(runtime.spool_dir), "%s/run", runtime.data_dir);
     atomic_store(&runtime.draining, false);
     atomic_store(&runtime.stopping, false);
+    runtime.starts_at_once = 4 + 2 * (unsigned)sysconf(_SC_NPROCESSORS_ONLN);
     r = load_interpreters(err);
     if (r == 0)
         r = make_homes(err);

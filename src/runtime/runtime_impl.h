@@ -45,7 +45,8 @@ struct runtime {
     void *platform_ctx;
     _Atomic bool draining, stopping, keeper_up;
     atomic_uint invocations, environments, spares;
-    atomic_int memory_mb; // what environments use, as measured or as guessed
+    unsigned starts_at_once; // of one pool
+    atomic_int memory_mb;    // what environments use, as measured or as guessed
     atomic_uint next_home;
     pthread_mutex_t pools_lock; // the table below and `limits`
     struct map pools;           // key → struct pool, immortal until the process ends
@@ -118,6 +119,8 @@ struct pool {
     bool forgotten;
     struct list idle[LOOPS_MAX]; // environments, last used first
     unsigned n_idle, n_busy, n_starting, n_frozen;
+    unsigned n_slow_starts; // of n_starting, see starts_enough()
+    int64_t starts_since_ns;
     struct invocation *first, *last; // waiting
     unsigned n_waiting;
     bool deferred[LOOPS_MAX];

@@ -378,6 +378,38 @@ static void test_concurrency(void **state)
     function_config_unref(f);
 }
 
+static void burst(const char *event, unsigned n)
+{
+    struct stage_function spec = python;
+    struct function_config *f;
+    struct stage_answer **a = calloc(n, sizeof(struct stage_answer *));
+
+    spec.name = event[1] == 'n' ? "nappers" : "burst";
+    spec.timeout_ms = 60000;
+    f = stage_make(&spec);
+    for (unsigned i = 0; i < n; i++)
+        a[i] = stage_begin(f, event, false);
+    for (unsigned i = 0; i < n; i++) {
+        stage_wait(a[i]);
+        if (a[i]->inv.status != INVOCATION_OK)
+            print_error("%.*s\n", STR_ARG(stage_response(a[i])));
+        assert_int_equal(a[i]->inv.status, INVOCATION_OK);
+        stage_answer_free(a[i]);
+    }
+    free(a);
+    runtime_forget(f->account, f->region, f->name, STR_NULL);
+    function_config_unref(f);
+}
+
+static void test_burst(void **state)
+{
+    (void)state;
+    if (!stage_has(STAGE_PYTHON))
+        skip();
+    burst("1", 300);
+    burst("\"nap\"", 20);
+}
+
 static struct function_config *provisioned;
 
 static bool is_provisioned(void)
@@ -570,6 +602,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_native),
         cmocka_unit_test(test_unknown_runtime),
         cmocka_unit_test(test_concurrency),
+        cmocka_unit_test(test_burst),
         cmocka_unit_test(test_provisioned),
         cmocka_unit_test(test_update),
         cmocka_unit_test(test_freeze),
