@@ -40,7 +40,9 @@ generated:
 # Prints ratios measured in one run; nothing fails on a number.
 bench: all
 	@sh tools/install_deps.sh tests bench
+	@ninja -C $(BUILD) bench/queue_load >/dev/null
 	@.venv/bin/python bench/bench.py --lambkin $(BUILD)/lambkin
+	@.venv/bin/python bench/queues.py --lambkin $(BUILD)/lambkin
 
 install: all
 	@meson install -C $(BUILD) --no-rebuild

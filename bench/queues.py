@@ -110,8 +110,9 @@ class Queues:
     # ---- a deep queue ----------------------------------------------------------------------------
 
     def cost(self, d, url):
-        times = self.load("cost", d.port, url, 200)
-        return statistics.median(times[20:200]), statistics.median(times[220:])
+        n = 60
+        times = self.load("cost", d.port, url, n)
+        return statistics.median(times[:n]), statistics.median(times[n:])
 
     def deep_queue(self, d):
         sqs = d.client("sqs")
@@ -123,12 +124,11 @@ class Queues:
         rate = self.load("fill", d.port, deep, 16, self.deep)[0]
         grown = resident_kib(d.children()["server"]) - before
         shallow_cost, deep_cost = [], []
-        for _ in range(3):
+        for _ in range(15):  # in pairs: the disk changes its mind from second to second
             shallow_cost.append(self.cost(d, empty))
             deep_cost.append(self.cost(d, deep))
         for i, what in enumerate(("send", "receive")):
-            ratio = (statistics.median(c[i] for c in deep_cost) /
-                     statistics.median(c[i] for c in shallow_cost))
+            ratio = statistics.median(y[i] / x[i] for x, y in zip(shallow_cost, deep_cost))
             self.row("SQS %s, %d messages deep / empty" % (what, self.deep), "%.2f" % ratio,
                      "<= 1.30", ratio <= 1.3, "filled at %.0f/s" % rate)
         self.row("memory for %d messages" % self.deep, "%.0f MiB" % (grown / 1024), "<= 64 MiB",
@@ -168,10 +168,8 @@ def main():
     parser.add_argument("--deep", type=int, default=1000000)
     args = parser.parse_args()
     os.environ["LAMBKIN_BIN"] = os.path.abspath(args.lambkin)
-    build = os.path.dirname(os.path.dirname(os.path.dirname(os.environ["LAMBKIN_BIN"])))
-    tool = args.tool or next(p for p in (os.path.join(build, "bench", "queue_load"),
-                                         os.path.join(build, "build", "bench", "queue_load"))
-                             if os.access(p, os.X_OK))
+    build = os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(args.lambkin))))
+    tool = args.tool or os.path.join(build, "bench", "queue_load")
 
     def row(what, value, limit, holds, detail=""):
         print("  %-60s %-10s %-10s %-4s %s" % (what, value, limit, "yes" if holds else "NO",
