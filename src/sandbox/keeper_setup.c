@@ -115,16 +115,18 @@ static int set_up_spaces(struct keeper *k, struct err *err)
     return 0;
 }
 
+// `code` lies in the server's folder: it must be one itself, not a link to another place.
 static int set_up_folders(struct keeper *k, struct err *err)
 {
-    char path[600];
-    snprintf(path, sizeof(path), "%s/code", k->config.data_dir);
-    int r = mkdir_p(path, 0755, err);
+    int r = mkdir_p(k->config.data_dir, 0755, err);
     if (r < 0)
         return r;
-    int fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    _cleanup_close_ int data = open(k->config.data_dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (data < 0 || (mkdirat(data, "code", 0755) < 0 && errno != EEXIST))
+        return err_errno(err, errno, "make %s/code", k->config.data_dir);
+    int fd = openat(data, "code", O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (fd < 0)
-        return err_errno(err, errno, "open %s", path);
+        return err_errno(err, errno, "open %s/code", k->config.data_dir);
     closep(&k->root.code_dir);
     k->root.code_dir = fd;
     return 0;

@@ -56,12 +56,17 @@ static int make_link(struct template *t, const char *to, const char *path)
     return 0;
 }
 
-// The host's `from` at the same or another place inside, read-only; a device keeps working.
-static int bind_from(struct template *t, const char *from, const char *to, bool device)
+enum bind { BIND_TREE, BIND_DEVICE, BIND_NO_LINK };
+
+// The host's `from` at the same or another place inside, read-only; a device keeps working; the
+// name may be a symbolic link or not.
+static int bind_from(struct template *t, const char *from, const char *to, enum bind how)
 {
-    _cleanup_close_ int tree = kernel_open_tree(AT_FDCWD, from,
-                                                KERNEL_OPEN_TREE_CLONE | KERNEL_OPEN_TREE_CLOEXEC |
-                                                    (device ? 0 : AT_RECURSIVE));
+    bool device = how == BIND_DEVICE;
+    _cleanup_close_ int tree = kernel_open_tree(
+        AT_FDCWD, from,
+        KERNEL_OPEN_TREE_CLONE | KERNEL_OPEN_TREE_CLOEXEC | (device ? 0 : AT_RECURSIVE) |
+            (how == BIND_NO_LINK ? AT_SYMLINK_NOFOLLOW : 0));
     if (tree < 0)
         return err_errno(t->err, errno, "open_tree %s", from);
     struct kernel_mount_attr a = {
@@ -79,7 +84,7 @@ static int bind_dir(struct template *t, const char *path)
     if (stat(path, &st) < 0 || !S_ISDIR(st.st_mode))
         return 0; // not on this host
     int r = make_dir(t, path);
-    return r < 0 ? r : bind_from(t, path, path, false);
+    return r < 0 ? r : bind_from(t, path, path, BIND_TREE);
 }
 
 static int copy_file(struct template *t, const char *path)
@@ -162,7 +167,7 @@ static int build_dev(struct template *t)
     for (size_t i = 0; r >= 0 && i < ARRAY_LEN(devices); i++) {
         r = make_file(t, devices[i], "");
         if (r >= 0)
-            r = bind_from(t, devices[i], devices[i], true);
+            r = bind_from(t, devices[i], devices[i], BIND_DEVICE);
     }
     static const char *const links[][2] = {{"/proc/self/fd", "/dev/fd"},
                                            {"/proc/self/fd/0", "/dev/stdin"},
@@ -190,7 +195,7 @@ static int build_runtime(struct template *t)
         r = make_link(t, "/tmp", "/var/tmp");
     if (r >= 0)
         r = mkdir_p(t->root->config->runtime_dir, 0755, t->err);
-    return r < 0 ? r : bind_from(t, t->root->config->runtime_dir, "/var/runtime", false);
+    return r < 0 ? r : bind_from(t, t->root->config->runtime_dir, "/var/runtime", BIND_NO_LINK);
 }
 
 static bool below(const char *path, const char *folder)
@@ -256,6 +261,33 @@ static int mount_tmpfs(struct template *t, const char *path, const char *options
     return 0;
 }
 
+// Where the template is mounted: a folder of the system that nothing here needs, hidden in our own
+// namespace only. Not in the data directory: that is the server's, who could put something else
+// under the name.
+static int choose_base(struct root *root, struct err *err)
+{
+    static const char *const places[] = {"/mnt", "/media", "/srv", "/boot", "/home", "/opt"};
+    const struct keeper_config *c = root->config;
+    for (size_t i = 0; i < ARRAY_LEN(places); i++) {
+        struct stat st;
+        bool free_of = !below(c->data_dir, places[i]) && !below(c->runtime_dir, places[i]);
+        for (unsigned k = 0; k < c->n_interpreters; k++) {
+            char real[PATH_MAX];
+            free_of = free_of && !below(c->interpreters[k], places[i]) &&
+                      !(realpath(c->interpreters[k], real) && below(real, places[i]));
+        }
+        for (unsigned k = 0; k < c->n_hot_dirs; k++)
+            free_of = free_of && !below(c->hot_dirs[k], places[i]);
+        if (free_of && lstat(places[i], &st) == 0 && S_ISDIR(st.st_mode)) {
+            snprintf(root->base, sizeof(root->base), "%s", places[i]);
+            return 0;
+        }
+    }
+    return err_set(err, -ENOENT,
+                   "none of /mnt, /media, /srv, /boot, /home and /opt is free to "
+                   "mount the sandboxes' root over (in the keeper's own view)");
+}
+
 int root_prepare(struct root *root, const struct keeper_config *config, bool nested,
                  struct err *err)
 {
@@ -266,8 +298,7 @@ int root_prepare(struct root *root, const struct keeper_config *config, bool nes
         return err_errno(err, errno, "a mount namespace of our own");
     if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
         return err_errno(err, errno, "make mounts private");
-    snprintf(root->base, sizeof(root->base), "%s/run/sandbox", config->data_dir);
-    int r = mkdir_p(root->base, 0755, err);
+    int r = choose_base(root, err);
     if (r >= 0)
         r = mount_tmpfs(&t, root->base, "size=16m,nr_inodes=16k,mode=0755");
     snprintf(path, sizeof(path), "%s/id", root->base);
