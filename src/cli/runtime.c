@@ -63,6 +63,7 @@ static int install_python(const char *dir, struct err *err)
                            "--quiet",
                            "--root-user-action=ignore",
                            "--disable-pip-version-check",
+                           "--no-warn-conflicts",
                            "--upgrade",
                            "--target",
                            target,
@@ -139,7 +140,7 @@ static void archive_classes(const struct interpreter *java, const char *dir)
 
 static int install_java(const char *dir, struct err *err)
 {
-    char target[4400], project[4400];
+    char target[4500], project[4400];
     struct interpreters found;
     const char *words[] = {"mvn",
                            "-B",
