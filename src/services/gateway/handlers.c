@@ -95,6 +95,44 @@ UPDATE(stage, kind_stage, in->api_id, in->stage_name, updated(c))
 DELETE(stage, kind_stage, in->api_id, in->stage_name)
 LIST(stages, kind_stage, in->api_id)
 
+// A route's or an integration's, which must be there.
+static int owner_there(struct call *c, const struct resource_kind *k, struct str api, struct str id,
+                       struct err *err)
+{
+    _cleanup_(store_abortp) struct store_tx *tx = NULL;
+    const struct json_value *ignored;
+
+    int r = store_begin(resources_store(), STORE_READ, &tx, err);
+    if (r == 0)
+        r = resource_load(c, tx, k, api, id, &ignored, err);
+    return r < 0   ? r
+           : r > 0 ? 0
+                   : err_aws(err, &APIGATEWAYV2_NOT_FOUND_EXCEPTION,
+                             "Invalid %s identifier specified %.*s", k->noun, STR_ARG(id));
+}
+
+#define BELOW(kind, id) ((struct resource_kind[]){kind_below(c->arena, &(kind), (id))}[0])
+#define RESPONSES(noun, nouns, kind, owner_kind, owner_id, response_id)                            \
+    int apigatewayv2_create_##noun(struct call *c,                                                 \
+                                   const struct apigatewayv2_create_##noun##_in *in,               \
+                                   struct apigatewayv2_create_##noun##_out *out, struct err *err)  \
+    {                                                                                              \
+        int r = owner_there(c, &(owner_kind), in->api_id, in->owner_id, err);                      \
+        c->status = 201;                                                                           \
+        return r < 0 ? r                                                                           \
+                     : resource_create(c, &BELOW(kind, in->owner_id), in->api_id, in, STR_NULL,    \
+                                       out, err);                                                  \
+    }                                                                                              \
+    GET(noun, BELOW(kind, in->owner_id), in->api_id, in->response_id)                              \
+    UPDATE(noun, BELOW(kind, in->owner_id), in->api_id, in->response_id, STR_NULL)                 \
+    DELETE(noun, BELOW(kind, in->owner_id), in->api_id, in->response_id)                           \
+    LIST(nouns, BELOW(kind, in->owner_id), in->api_id)
+
+RESPONSES(route_response, route_responses, kind_route_response, kind_route, route_id,
+          route_response_id)
+RESPONSES(integration_response, integration_responses, kind_integration_response, kind_integration,
+          integration_id, integration_response_id)
+
 GET(deployment, kind_deployment, in->api_id, in->deployment_id)
 UPDATE(deployment, kind_deployment, in->api_id, in->deployment_id, STR_NULL)
 DELETE(deployment, kind_deployment, in->api_id, in->deployment_id)

@@ -15,6 +15,7 @@
 
 #define KEEP_MS (60 * 60 * 1000)
 #define REFRESH_MS (60 * 1000)
+#define AFTER_FAILURE_MS 2000 // an issuer that does not answer must not hold all workers
 #define FETCH_TIMEOUT_MS 5000
 #define MAX_KEY_SET_BYTES (256 * 1024)
 #define MAX_ISSUERS 64
@@ -23,6 +24,7 @@ struct issuer {
     char *keys; // JSON, or NULL
     size_t len;
     int64_t fetched_ms; // monotonic
+    int64_t failed_ms;  // the last try did; 0: it did not
     char name[];
 };
 
@@ -87,6 +89,7 @@ void jwks_forget(void)
     pthread_mutex_unlock(&lock);
 }
 
+// Keeps what was fetched; keys absent: that there was nothing to get.
 static void remember(struct str name, struct str keys)
 {
     struct issuer *i = calloc(1, sizeof(*i) + name.len + 1);
@@ -100,6 +103,7 @@ static void remember(struct str name, struct str keys)
         memcpy(i->keys, keys.ptr, keys.len);
     i->len = keys.len;
     i->fetched_ms = os_mono_ms();
+    i->failed_ms = keys.ptr ? 0 : i->fetched_ms;
     if (issuers.n >= MAX_ISSUERS || !i->keys ||
         map_set(&issuers, (struct str){i->name, name.len}, i, &old) < 0)
         old = i;
@@ -117,14 +121,25 @@ int jwks_get(struct str issuer, bool refresh, struct arena *a, const struct json
     pthread_mutex_lock(&lock);
     struct issuer *i = map_get(&issuers, issuer);
     int64_t age = i ? os_mono_ms() - i->fetched_ms : INT64_MAX;
-    if (i && age < (refresh ? REFRESH_MS : KEEP_MS)) {
+    if (i && i->failed_ms && os_mono_ms() - i->failed_ms < AFTER_FAILURE_MS) {
+        if (i->len > 0)
+            keys = arena_str(a, (struct str){i->keys, i->len});
+        else
+            r = err_set(err, -EHOSTUNREACH, "the issuer did not answer just now");
+    } else if (i && i->len > 0 && age < (refresh ? REFRESH_MS : KEEP_MS)) {
         keys = arena_str(a, (struct str){i->keys, i->len});
     } else {
         r = discover(issuer, a, &keys, err);
         if (r == 0)
             remember(issuer, keys);
-        else if (i) // better old keys than none
-            keys = arena_str(a, (struct str){i->keys, i->len}), r = keys.ptr ? 0 : r;
+        else if (!i)
+            remember(issuer, STR_NULL);
+        else
+            i->failed_ms = os_mono_ms();
+        if (r < 0 && i && i->len > 0) { // better old keys than none
+            keys = arena_str(a, (struct str){i->keys, i->len});
+            r = keys.ptr ? 0 : r;
+        }
     }
     pthread_mutex_unlock(&lock);
     if (r < 0)

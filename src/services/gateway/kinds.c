@@ -313,3 +313,29 @@ const struct resource_kind kind_api_mapping = {
     .id_chars = 6,
     .check = check_mapping,
 };
+
+const struct resource_kind kind_route_response = {
+    .name = "route-response",
+    .noun = "route response",
+    .id_key = "routeResponseId",
+    .id_chars = 7,
+    .below_api = true,
+};
+
+const struct resource_kind kind_integration_response = {
+    .name = "integration-response",
+    .noun = "integration response",
+    .id_key = "integrationResponseId",
+    .id_chars = 7,
+    .below_api = true,
+};
+
+struct resource_kind kind_below(struct arena *a, const struct resource_kind *k, struct str id)
+{
+    struct resource_kind below = *k;
+
+    below.name = arena_printf(a, "%s/%.*s", k->name, STR_ARG(id)).ptr;
+    if (!below.name)
+        below.name = k->name;
+    return below;
+}

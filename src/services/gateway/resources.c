@@ -221,6 +221,32 @@ static int save(const struct resource_change *r, const struct resource_kind *k, 
     return rc < 0 ? rc : resource_store(r->c, r->tx, k, r->parent, r->id, r->after->raw, err);
 }
 
+int resource_put(struct call *c, struct store_tx *tx, const struct resource_kind *k,
+                 struct str parent, struct str id, struct str json, bool check, struct err *err)
+{
+    struct resource_change change = {.c = c, .tx = tx, .parent = parent, .id = id};
+    int r =
+        overlay_text(c->arena, k->defaults ? str_from(k->defaults) : STR("{}"), &change.after, err);
+
+    if (r == 0)
+        r = overlay_text(c->arena, json, &change.after, err);
+    if (r < 0)
+        return r;
+    return check ? save(&change, k, err)
+                 : resource_store(c, tx, k, parent, id, change.after->raw, err);
+}
+
+int resource_clear(struct call *c, struct store_tx *tx, const struct resource_kind *k,
+                   struct str parent, struct err *err)
+{
+    int64_t r =
+        store_exec(tx, err,
+                   "DELETE FROM resource WHERE account = ? AND region = ? AND kind = ?"
+                   " AND parent = ?",
+                   SQL_STR(c->account), SQL_STR(c->region), SQL_CSTR(k->name), SQL_STR(parent));
+    return r < 0 ? (int)r : 0;
+}
+
 // ---- the five operations
 // -------------------------------------------------------------------------
 

@@ -60,6 +60,12 @@ int resource_load(struct call *c, struct store_tx *tx, const struct resource_kin
                   struct err *err);
 int resource_store(struct call *c, struct store_tx *tx, const struct resource_kind *k,
                    struct str parent, struct str id, struct str json, struct err *err);
+// The same over the kind's defaults, and checked as the operations do (`check` false: not checked).
+int resource_put(struct call *c, struct store_tx *tx, const struct resource_kind *k,
+                 struct str parent, struct str id, struct str json, bool check, struct err *err);
+// Removes every record of the kind below the parent.
+int resource_clear(struct call *c, struct store_tx *tx, const struct resource_kind *k,
+                   struct str parent, struct err *err);
 // Calls each() for every record of the kind below the parent, oldest first.
 int resource_each(struct store_tx *tx, struct str account, struct str region,
                   const struct resource_kind *k, struct str parent,
