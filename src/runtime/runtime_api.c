@@ -391,10 +391,13 @@ int runtime_api_open(struct environment *env, struct err *err)
         r = http_listener_from_fd(env->home->loop, TAKE_FD(env->sandbox.runtime_api_fd), &config,
                                   &env->api, err);
     if (r == 0 && env->sandbox.endpoint_fd >= 0) {
-        const struct http_listener_config endpoint = {.handle = on_platform,
-                                                      .ctx = env,
-                                                      .limits = HTTP_LIMITS_DEFAULT,
-                                                      .spool_dir = runtime.spool_dir};
+        struct http_listener_config endpoint = {.handle = on_platform,
+                                                .ctx = env,
+                                                .limits = HTTP_LIMITS_DEFAULT,
+                                                .spool_dir = runtime.spool_dir};
+        // The function's own requests; their bodies are spooled to the host's disk.
+        endpoint.limits.body_bytes = (uint64_t)96 << 20;
+        endpoint.limits.connections = 256;
         r = http_listener_from_fd(env->home->loop, TAKE_FD(env->sandbox.endpoint_fd), &endpoint,
                                   &env->endpoint, err);
     }

@@ -34,12 +34,13 @@ def node():
 
 
 class Bootstrap:
-    def __init__(self, argv, directory, handler, env=None, spare=False):
+    def __init__(self, argv, directory, handler, env=None, spare=False, wrapper=None):
         ours, theirs = socket.socketpair()
         ours.settimeout(WAIT_S)
         self.socket, self.data = ours, b""
         read, write = os.pipe()
-        argv = argv + (["--spare"] if spare else [])
+        argv = (["/bin/sh", "-c", wrapper + ' exec "$0" "$@"'] if wrapper else []) + argv
+        argv += ["--spare"] if spare else []
 
         def in_child():
             os.dup2(theirs.fileno(), 3, inheritable=True)

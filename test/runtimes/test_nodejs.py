@@ -238,3 +238,9 @@ exports.handler = async () => spawnSync(process.execPath, ['-e', 'fs.fstatSync(3
 """
     with start(code) as b:
         assert b.invoke(1).json != 9
+
+
+def test_exec_wrapper(start):
+    code = "exports.other = async () => [process.env.WRAPPED, process.env.AWS_LAMBDA_FUNCTION_NAME];"
+    with start(code, wrapper="export WRAPPED=yes _HANDLER=app.other;") as b:
+        assert b.invoke(1).json == ["yes", "fn"]

@@ -207,3 +207,9 @@ def test_variables_are_the_functions_only(start):
         env = b.invoke(1).json
         assert env["A"] == 'b"c'
         assert not any(k.startswith(("PYENV", "NODE", "HOME")) for k in env)
+
+
+def test_exec_wrapper(start):
+    code = "import os\ndef other(e, c): return os.environ['WRAPPED'], os.environ['AWS_LAMBDA_FUNCTION_NAME']\n"
+    with start(code, wrapper="export WRAPPED=yes _HANDLER=app.other;") as b:
+        assert b.invoke(1).json == ["yes", "fn"]

@@ -673,15 +673,17 @@ function next() {
 
 // ---- INIT --------------------------------------------------------------------------------------
 
-function become(init) {
+function become(init, spare) {
     const nodePath = process.env.NODE_PATH;
-    for (const name of Object.keys(process.env)) {
+    const env = process.env;
+    for (const name of spare ? Object.keys(env) : []) {
         if (!(name in init.env))
-            delete process.env[name];
+            delete env[name];
     }
     for (const [name, value] of Object.entries(init.env)) {
-        if (process.env[name] !== value)
-            process.env[name] = value;
+        // Started for this function, it has them already, or what an exec wrapper made of them.
+        if (spare ? env[name] !== value : !(name in env))
+            env[name] = value;
     }
     try {
         process.chdir(init.task_root);
@@ -731,11 +733,11 @@ async function main() {
         onFatal(error, 128);
     });
     process.on('beforeExit', () => whenLoopEmpty());
-    become(init);
+    become(init, spare);
     // A module that waits at its top level for something that never comes.
     whenLoopEmpty = () => process.exit(0);
     try {
-        handler = await loadHandler(init.task_root, init.handler);
+        handler = await loadHandler(init.task_root, process.env._HANDLER || init.handler);
         streaming = handler[HANDLER_STREAMING];
         if (streaming && streaming !== 'response')
             throw new MalformedStreamingHandler('Only response streaming is supported.');

@@ -477,15 +477,17 @@ def _find_handler(handler):
         )
 
 
-def _become(init):
+def _become(init, spare):
     """Takes on the function's identity: environment, working directory, search path."""
     global _ascii_results
     env = init["env"]
-    for name in list(os.environ):
-        if name not in env:
-            del os.environ[name]
+    if spare:
+        for name in list(os.environ):
+            if name not in env:
+                del os.environ[name]
     for name, value in env.items():
-        if os.environ.get(name) != value:
+        # Started for this function, it has them already, or what an exec wrapper made of them.
+        if spare or name not in os.environ:
             os.environ[name] = value
     if hasattr(time, "tzset"):
         time.tzset()
@@ -571,7 +573,8 @@ def _main():
 
     os.set_inheritable(CONTROL, False)
     builtins.exit, builtins.quit = _Quit("exit"), _Quit("quit")
-    if "--spare" in sys.argv:
+    spare = "--spare" in sys.argv
+    if spare:
         # Off anybody's path: what functions usually import. The environment is not theirs yet.
         import json, logging, traceback, datetime, re, linecache, functools, collections  # noqa
     kind, sequence, body = _receive()
@@ -580,8 +583,8 @@ def _main():
     del sys.argv[1:]
     init = _loads(str(body, "utf-8"))
     try:
-        _become(init)
-        handler = _find_handler(init["handler"])
+        _become(init, spare)
+        handler = _find_handler(os.environ.get("_HANDLER") or init["handler"])
     except _Fault as e:
         error = _describe(e.kind, e.message, e.trace)
     except Exception as e:
