@@ -144,7 +144,7 @@ static void listen_on_loop(void *ctx)
 // The loops run already, and a listener is made on its own.
 static int listen_on(struct server *s, int fd, struct http_tls *tls, struct err *err)
 {
-    const struct http_listener_config config = {
+    struct http_listener_config config = {
         .handle = engine_handle,
         .ctx = s->engine,
         .limits = HTTP_LIMITS_DEFAULT,
@@ -152,6 +152,8 @@ static int listen_on(struct server *s, int fd, struct http_tls *tls, struct err 
         .tls = tls,
         .gather = true,
     };
+    // A body is spooled before its signature can be checked: a stranger must not fill the disk.
+    config.limits.body_bytes = ENGINE_MAX_BODY_BYTES;
     struct listen_call call = {.fd = fd, .config = &config, .err = err};
 
     loop_call(loop_at(0), listen_on_loop, &call);

@@ -64,6 +64,9 @@ struct engine_config {
 int engine_create(const struct engine_config *config, struct engine **out, struct err *err);
 // Starts the services, all at the same time; when one fails, the others are stopped again.
 int engine_start(struct engine *e, struct err *err);
+// What a handler reads of a body at most, and what listeners should take at most: CreateFunction's
+// 50 MB as base64, and some.
+#define ENGINE_MAX_BODY_BYTES ((size_t)96 << 20)
 // An http handler: ctx is the engine. On the request's loop.
 void engine_handle(void *ctx, struct http_request *req);
 // New calls and parked ones get 503. Then wait for engine_busy() to become 0.

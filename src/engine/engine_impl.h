@@ -16,8 +16,6 @@
 #include <stdatomic.h>
 
 #define ENGINE_MAX_SERVICES 32
-// What a handler reads of a body at most: CreateFunction's 50 MB as base64, and some.
-#define ENGINE_MAX_BODY_BYTES ((size_t)96 << 20)
 // A body up to this long is hashed on the loop (SigV4); a longer one on a worker.
 #define ENGINE_LOOP_HASH_BYTES ((size_t)256 << 10)
 

@@ -2,6 +2,7 @@
 
 import datetime
 import json
+import socket
 import urllib.error
 import urllib.request
 
@@ -177,3 +178,11 @@ def test_pages(daemon):
     assert b'lambkin_calls_total{service="lambda",operation="ListFunctions",result="ok"}' in body
     assert send(daemon, "POST", "/_lambkin/health")[0] == 405
     assert "lambda" in json.loads(send(daemon, "GET", "/_localstack/health")[2])["services"]
+
+
+def test_a_body_that_nobody_needs(daemon):
+    """It is refused before it is received: a stranger must not fill the disk."""
+    with socket.create_connection(("127.0.0.1", daemon.port), timeout=60) as s:
+        s.sendall(b"POST /2015-03-31/functions/x/invocations HTTP/1.1\r\nhost: x\r\n"
+                  b"content-length: 1000000000\r\n\r\n")
+        assert s.recv(4096).startswith(b"HTTP/1.1 413")
