@@ -1,7 +1,7 @@
 // jwks.c - issuers' keys: found by OpenID Connect discovery, kept for an hour.
 //
 // A token with a key id that we do not know makes us look again, at most once a minute for an
-// issuer, so that strangers' tokens cannot make us hammer it. At most MAX_ISSUERS are kept.
+// issuer, so that strangers' tokens cannot make us hammer it. At most MAX_ISSUERS are kept; when there are more, all are forgotten.
 
 #include "services/gateway/jwt.h"
 
@@ -76,16 +76,21 @@ static void issuer_free(struct issuer *i)
     free(i);
 }
 
-void jwks_forget(void)
+static void empty(void)
 {
     const struct map_entry *e;
     size_t at = 0;
 
-    pthread_mutex_lock(&lock);
     while ((e = map_next(&issuers, &at)))
         issuer_free(e->value);
     map_finish(&issuers);
     map_init(&issuers);
+}
+
+void jwks_forget(void)
+{
+    pthread_mutex_lock(&lock);
+    empty();
     pthread_mutex_unlock(&lock);
 }
 
@@ -99,13 +104,14 @@ static void remember(struct str name, struct str keys)
         return;
     memcpy(i->name, name.ptr, name.len);
     i->keys = malloc(keys.len + 1);
-    if (i->keys)
+    if (i->keys && keys.len > 0)
         memcpy(i->keys, keys.ptr, keys.len);
     i->len = keys.len;
     i->fetched_ms = os_mono_ms();
     i->failed_ms = keys.ptr ? 0 : i->fetched_ms;
-    if (issuers.n >= MAX_ISSUERS || !i->keys ||
-        map_set(&issuers, (struct str){i->name, name.len}, i, &old) < 0)
+    if (issuers.n >= MAX_ISSUERS)
+        empty();
+    if (!i->keys || map_set(&issuers, (struct str){i->name, name.len}, i, &old) < 0)
         old = i;
     issuer_free(old);
 }
