@@ -358,6 +358,8 @@ static int commit_bytes(struct log_group *g, const struct buf *b, struct err *er
 {
     struct log_segment *s = &g->segments[g->n_segments - 1];
     int r = b->failed ? -ENOMEM : reserve(g, s->bytes + b->len);
+    if (r == 0 && b->len == 0) // every event of the batch was rejected
+        return 0;
     if (r < 0) {
         if (s->bytes == 0) { // it was begun for this: as if it had not been
             char name[SEGMENT_NAME_BYTES];
