@@ -25,7 +25,7 @@ static void complete_bash(void)
     printf("    esac\n"
            "    case \"$verb\" in\n"
            "    deploy) COMPREPLY=($(compgen -f -- \"$word\")) ;;\n"
-           "    invoke|logs|rm) COMPREPLY=($(compgen -W \"$(lambkin ls --names 2>/dev/null)\" -- "
+           "    invoke|logs|rm|url) COMPREPLY=($(compgen -W \"$(lambkin ls --names 2>/dev/null)\" -- "
            "\"$word\")) ;;\n"
            "    runtime) COMPREPLY=($(compgen -W \"install python nodejs java\" -- \"$word\")) ;;\n"
            "    completion) COMPREPLY=($(compgen -W \"bash zsh\" -- \"$word\")) ;;\n"

@@ -47,6 +47,11 @@ const struct cli_verb cli_verbs[] = {
      "  --filter PATTERN  CloudWatch Logs filter pattern\n" CLIENT_HELP},
     {"ls", ls_main, "", "list functions", CLIENT_FLAGS, CLIENT_HELP},
     {"rm", rm_main, "FUNCTION…", "delete functions", CLIENT_FLAGS, CLIENT_HELP},
+    {"url", url_main, "FUNCTION", "print a function's URL", CLIENT_FLAGS " --create --iam",
+     "  --create          make one when there is none; anybody who reaches the daemon may call it\n"
+     "  --iam             with --create: callers must sign\n" CLIENT_HELP},
+    {"top", top_main, "", "what every function does now", CLIENT_FLAGS " --once",
+     "  --once            print once, also on a terminal\n" CLIENT_HELP},
     {"events", events_main, "", "asynchronous events that wait, and those that failed",
      CLIENT_FLAGS, CLIENT_HELP},
     {"replay", replay_main, "ID…", "call failed events again", CLIENT_FLAGS, CLIENT_HELP},

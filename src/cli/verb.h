@@ -36,6 +36,8 @@ int invoke_main(int argc, char **argv);
 int logs_main(int argc, char **argv);
 int ls_main(int argc, char **argv);
 int rm_main(int argc, char **argv);
+int url_main(int argc, char **argv);
+int top_main(int argc, char **argv);
 int events_main(int argc, char **argv);
 int replay_main(int argc, char **argv);
 int queues_main(int argc, char **argv);

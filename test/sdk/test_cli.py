@@ -156,6 +156,20 @@ def test_function_error_is_exit_code_1(daemon, deployed, scratch):
     assert daemon.cli("invoke", name, "--dry-run").returncode == 0
 
 
+def test_url_and_top(daemon, deployed, scratch):
+    import urllib.request
+    write_package(scratch, {"app.py": "def handler(e, c): return {'statusCode': 200, 'body': e['rawPath']}\n"})
+    name, _ = deployed(scratch)
+    assert daemon.cli("url", name).returncode == 1
+    made = json.loads(daemon.cli("url", name, "--create").stdout)
+    assert made["FunctionUrl"] == json.loads(daemon.cli("url", name).stdout)["FunctionUrl"]
+    # by the path style, which needs no resolver
+    with urllib.request.urlopen("%s/_url/%s/here" % (daemon.url, name), timeout=60) as r:
+        assert r.read() == b"/here"
+    lines = [l for l in daemon.cli("top").stdout.splitlines() if l.startswith(name)]
+    assert len(lines) == 1 and lines[0].split()[2] == "1", lines
+
+
 def test_no_daemon_is_said_plainly():
     env = clean_environment(AWS_ENDPOINT_URL="http://127.0.0.1:9")
     r = subprocess.run([binary(), "ls"], env=env, capture_output=True, text=True)
