@@ -52,6 +52,8 @@ const struct cli_verb cli_verbs[] = {
      "  --iam             with --create: callers must sign\n" CLIENT_HELP},
     {"top", top_main, "", "what every function does now", CLIENT_FLAGS " --once",
      "  --once            print once, also on a terminal\n" CLIENT_HELP},
+    {"routes", routes_main, "", "what answers where: function URLs, APIs, domains", CLIENT_FLAGS,
+     CLIENT_HELP},
     {"events", events_main, "", "asynchronous events that wait, and those that failed",
      CLIENT_FLAGS, CLIENT_HELP},
     {"replay", replay_main, "ID…", "call failed events again", CLIENT_FLAGS, CLIENT_HELP},

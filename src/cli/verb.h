@@ -41,6 +41,7 @@ int top_main(int argc, char **argv);
 int events_main(int argc, char **argv);
 int replay_main(int argc, char **argv);
 int queues_main(int argc, char **argv);
+int routes_main(int argc, char **argv);
 int doctor_main(int argc, char **argv);
 int runtime_main(int argc, char **argv);
 int completion_main(int argc, char **argv);

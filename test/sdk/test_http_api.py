@@ -534,3 +534,22 @@ def test_access_logs(api, daemon, echo):
     assert second["s"] == 404 and second["none"] == "Not Found"
     a.gw.delete_access_log_settings(ApiId=a.id, StageName="$default")
     assert "AccessLogSettings" not in a.gw.get_stage(ApiId=a.id, StageName="$default")
+
+
+# ---- the command line ----------------------------------------------------------------------------
+
+def test_url_and_routes(daemon, api):
+    f = echo_function(daemon)
+    r = daemon.cli("url", f.name)
+    assert r.returncode == 1
+    made = json.loads(daemon.cli("url", f.name, "--create").stdout)
+    assert made["AuthType"] == "NONE"
+    assert json.loads(daemon.cli("url", f.name).stdout)["FunctionUrl"] == made["FunctionUrl"]
+    a = api()
+    a.route("GET /x/{y}", a.integration(f), AuthorizationType="AWS_IAM")
+    shown = json.loads(daemon.cli("routes").stdout)
+    assert made["FunctionUrl"] in [u["FunctionUrl"] for u in shown["functionUrls"]]
+    mine = [x for x in shown["apis"] if x["id"] == a.id][0]
+    assert mine["stages"] == [{"name": "$default", "routes": [
+        {"key": "GET /x/{y}", "function": f.name, "authorization": "iam"}]}]
+    f.delete()

@@ -228,12 +228,10 @@ static void compile_routes(struct api *api, struct api_stage *s, const struct pa
         r->integration = integration_get(api, &integrations, &made_integrations, text(v, "target"));
         if (r->authorization == AUTHORIZATION_AUTHORIZER)
             r->authorizer = authorizer_get(api, p, &made_authorizers, text(v, "authorizerId"));
-        if (api->websocket) {
-            r->next = s->websocket_routes;
-            s->websocket_routes = r;
-        } else if (route_table_add(t, r->key, r, &err) < 0) {
+        r->next = s->list;
+        s->list = r;
+        if (!api->websocket && route_table_add(t, r->key, r, &err) < 0)
             log_warn("API %.*s: route %.*s: %s", STR_ARG(api->id), STR_ARG(r->key), err.message);
-        }
     }
     map_finish(&integrations);
     map_finish(&made_integrations);
@@ -531,7 +529,7 @@ const struct api_stage *api_stage_get(const struct api *a, struct str name)
 
 const struct api_route *api_websocket_route(const struct api_stage *s, struct str key)
 {
-    for (const struct api_route *r = s->websocket_routes; r; r = r->next)
+    for (const struct api_route *r = s->list; r; r = r->next)
         if (str_eq(r->key, key))
             return r;
     return NULL;

@@ -64,13 +64,13 @@ struct api_route {
     const struct api_integration *integration; // NULL: none is attached
     struct token_bucket *bucket;               // NULL: the stage's only
     bool two_way;           // WebSocket: the function's answer goes back to the client
-    struct api_route *next; // WebSocket: in api_stage.websocket_routes
+    struct api_route *next; // in api_stage.list
 };
 
 struct api_stage {
     struct str name;
     const struct route_table *routes; // NULL: nothing was deployed
-    struct api_route *websocket_routes;
+    struct api_route *list;           // all of them, the oldest last
     struct http_event_pair *variables;
     size_t n_variables;
     struct token_bucket bucket;

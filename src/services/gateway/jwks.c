@@ -1,7 +1,8 @@
 // jwks.c - issuers' keys: found by OpenID Connect discovery, kept for an hour.
 //
 // A token with a key id that we do not know makes us look again, at most once a minute for an
-// issuer, so that strangers' tokens cannot make us hammer it. At most MAX_ISSUERS are kept; when there are more, all are forgotten.
+// issuer, so that strangers' tokens cannot make us hammer it. At most MAX_ISSUERS are kept; when
+// there are more, all are forgotten.
 
 #include "services/gateway/jwt.h"
 

@@ -1,0 +1,121 @@
+// routes_page.c - see routes_page.h.
+
+#include "services/gateway/routes_page.h"
+
+#include "engine/auth.h"
+#include "engine/engine.h"
+#include "engine/sites.h"
+#include "services/gateway/api_model.h"
+#include "services/gateway/connections.h"
+
+#include <errno.h>
+
+#define MAX_PAGE_BYTES ((size_t)32 << 20)
+
+struct page {
+    struct call *c;
+    struct json_writer w;
+};
+
+static void one_route(struct json_writer *w, const struct api_route *r)
+{
+    const struct api_integration *i = r->integration;
+
+    jw_object_begin(w);
+    jw_member_str(w, "key", r->key);
+    if (!i)
+        jw_member_str(w, "target", STR("nothing"));
+    else if (i->lambda)
+        jw_member_str(w, "function", i->function.name);
+    else
+        jw_member_str(w, "target", i->mock ? STR("mock") : i->uri);
+    if (i && i->lambda && i->function.qualifier.len > 0)
+        jw_member_str(w, "qualifier", i->function.qualifier);
+    switch (r->authorization) {
+    case AUTHORIZATION_NONE:
+        jw_member_str(w, "authorization", STR("none"));
+        break;
+    case AUTHORIZATION_IAM:
+        jw_member_str(w, "authorization", STR("iam"));
+        break;
+    case AUTHORIZATION_AUTHORIZER:
+        jw_member_str(w, "authorization", r->authorizer ? r->authorizer->name : STR("broken"));
+        break;
+    }
+    jw_object_end(w);
+}
+
+// Under the models' lock.
+static void one_api(void *ctx, const struct api *a)
+{
+    struct page *p = ctx;
+    struct json_writer *w = &p->w;
+
+    if (!str_eq(a->account, p->c->account) || !str_eq(a->region, p->c->region))
+        return;
+    jw_object_begin(w);
+    jw_member_str(w, "id", a->id);
+    jw_member_str(w, "name", a->name);
+    jw_member_str(w, "protocol", a->websocket ? STR("WEBSOCKET") : STR("HTTP"));
+    jw_key(w, STR("stages"));
+    jw_array_begin(w);
+    for (const struct api_stage *s = a->stages; s; s = s->next) {
+        jw_object_begin(w);
+        jw_member_str(w, "name", s->name);
+        jw_key(w, STR("routes"));
+        jw_array_begin(w);
+        for (const struct api_route *r = s->list; r; r = r->next)
+            one_route(w, r);
+        jw_array_end(w);
+        jw_object_end(w);
+    }
+    jw_array_end(w);
+    jw_object_end(w);
+}
+
+static void routes_page(struct call *c)
+{
+    struct page p = {.c = c};
+    struct err err = ERR_INIT;
+    struct buf b;
+    int r = 0;
+
+    buf_init(&b, MAX_PAGE_BYTES);
+    p.w = json_writer(&b);
+    jw_object_begin(&p.w);
+    jw_key(&p.w, STR("apis"));
+    jw_array_begin(&p.w);
+    api_models_each(one_api, &p);
+    jw_array_end(&p.w);
+    jw_member_i64(&p.w, "webSocketConnections", connections_count());
+    jw_object_end(&p.w);
+    if (b.failed)
+        r = err_set(&err, -ENOMEM, "out of memory");
+    struct str body = r == 0 ? arena_str(c->arena, buf_str(&b)) : STR_NULL;
+    buf_finish(&b);
+    call_finish(c, 200, STR("application/json"), body, r < 0 ? &err : NULL);
+}
+
+static bool take(void *ctx, struct engine *e, struct http_request *req,
+                 const struct host_name *host)
+{
+    struct err err = ERR_INIT;
+
+    (void)ctx;
+    (void)host;
+    if (!str_eq(req->path, STR("/_lambkin/routes")) || !str_eq(req->method, STR("GET")))
+        return false;
+    struct call *c = engine_call_new(e, req);
+    if (!c)
+        http_request_drop(req);
+    else if (engine_authenticate(c, NULL, &err) < 0)
+        call_fail(c, &err);
+    else
+        call_work(c, routes_page);
+    return true;
+}
+
+int routes_page_register(struct engine *e, struct err *err)
+{
+    return engine_add_site(e, (struct engine_site){.take = take}, err);
+}
