@@ -104,8 +104,16 @@ def alive(pid):
 class Daemon:
     """One `lambkin serve`, its temporary data directory, and clients for it."""
 
-    def __init__(self, *args, env=None, data_dir=None, start=True):
+    def __init__(self, *args, env=None, data_dir=None, user=None, start=True):
+        """user: the number of a user to run as instead of root."""
         self.scratch = scratch_dir()
+        self.user = user
+        self.binary = binary()
+        if user is not None:
+            os.chown(self.scratch, user, user)
+            # That user may not be able to reach the build directory.
+            self.binary = shutil.copy(self.binary, os.path.join(self.scratch, "lambkin"))
+            os.chmod(self.binary, 0o755)
         self.data_dir = data_dir or os.path.join(self.scratch, "data")
         self.args = list(args)
         self.env = env or {}
@@ -120,14 +128,16 @@ class Daemon:
             self.start()
 
     def start(self, port=None):
-        command = [binary(), "serve", "--port", str(self.port if port is None else port),
+        command = [self.binary, "serve", "--port", str(self.port if port is None else port),
                    "--data-dir", self.data_dir] + self.args
         self.starts += 1
         with open(self.log_path, "ab") as log:
             # In a session of its own: a Ctrl-C at the terminal is not meant for it.
             self.process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log,
-                env=clean_environment(**self.env), start_new_session=True, cwd="/")
+                env=clean_environment(**self.env), start_new_session=True, cwd="/",
+                **({} if self.user is None else
+                   {"user": self.user, "group": self.user, "extra_groups": []}))
         line = []
         reader = threading.Thread(target=lambda p=self.process: line.append(p.stdout.readline()),
                                   daemon=True)

@@ -186,7 +186,7 @@ static void child_ended(struct processes *p, struct child *c, int status)
     c->pid = 0;
     closep(&c->fd);
     if (p->phase == DRAINING || p->phase == ENDING) {
-        if (status != 0)
+        if (status != 0 && !p->gave_up)
             log_warn("the %s ended while stopping: %s", c->role, how);
         if (c == &p->server && p->phase == DRAINING)
             begin_ending(p);

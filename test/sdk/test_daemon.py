@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import threading
@@ -31,14 +32,18 @@ def mounts_below(path):
         return [line for line in f if path in line]
 
 
-def cgroups_of(pid_root):
-    """Every cgroup directory whose name says lambkin."""
-    found = set()
-    for top, dirs, _ in os.walk("/sys/fs/cgroup"):
-        for d in dirs:
-            if "lambkin" in d:
-                found.add(os.path.join(top, d))
-    return found
+def cgroups_of(pids):
+    """The daemon's own cgroups: those of its descendants that carry its mark. Other daemons that
+    run on the machine are none of our business."""
+    marks = set()
+    for pid in pids:
+        try:
+            with open("/proc/%d/cgroup" % pid) as f:
+                marks |= set(re.findall(r"lambkin-[0-9a-f]+", f.read()))
+        except OSError:
+            pass
+    return {os.path.join(top, d) for top, dirs, _ in os.walk("/sys/fs/cgroup") for d in dirs
+            if d in marks}
 
 
 def run_serve(*args, env=None, timeout=60):
@@ -178,18 +183,19 @@ def test_sigterm_cuts_off_what_is_too_slow(new_daemon):
 
 
 def test_nothing_is_left(new_daemon):
-    cgroups = cgroups_of(None)
     d = new_daemon()
     for kind in ("python", "node", "native"):
         make_function(d, kind).call({"name": "x"})
     pids = descendants(d.pid)
     assert len(pids) > 2
     data_dir = d.data_dir
+    cgroups = cgroups_of(pids)
+    with urllib.request.urlopen(d.url + "/_lambkin/health") as r:
+        assert cgroups or json.load(r)["isolation"]["cgroup"] == "none"
     assert d.stop() == 0
     wait_until(lambda: not [p for p in pids if alive(p)], what="every process has ended")
     assert mounts_below(data_dir) == []
-    left = cgroups_of(None) - cgroups
-    assert not left, left
+    wait_until(lambda: not [c for c in cgroups if os.path.exists(c)], what="no cgroup is left")
 
 
 def test_main_killed_leaves_no_orphans(new_daemon):
@@ -271,6 +277,33 @@ def test_https(new_daemon):
     context.verify_mode = ssl.CERT_NONE
     with urllib.request.urlopen(url + "/_lambkin/health", context=context, timeout=30) as r:
         assert r.status == 200
+
+
+@pytest.mark.needs("root")
+def test_without_root(new_daemon, scratch):
+    """As an ordinary user: user namespaces, everything but what only root or a delegated cgroup
+    gives, and strict isolation refused with the reason."""
+    env = {"PATH": "/usr/bin:/bin", "HOME": scratch}
+    d = new_daemon("--isolation", "best-effort", user=61500, env=env, start=False)
+    facts = json.loads(subprocess.run([d.binary, "doctor", "--json"], env=clean_environment(**env),
+                                      user=61500, group=61500, extra_groups=[],
+                                      capture_output=True, text=True).stdout)
+    users = [f for f in facts["facts"] if f["name"] == "user namespaces"]
+    if not users or not users[0]["ok"]:
+        pytest.skip("this host has no user namespaces for ordinary users: %s" % users)
+    d.start()
+    for pid in [d.pid, *d.children().values()]:
+        with open("/proc/%d/status" % pid) as f:
+            assert "\nUid:\t61500\t61500\t61500" in f.read()
+    assert make_function(d, "python").call({"name": "you"})["hello"] == "you"
+    health = json.loads(get(d, "/_lambkin/health")[1])
+    assert health["isolation"]["asked"] == "best-effort"
+    if not facts["strict_possible"]:
+        assert not health["isolation"]["complete"] and health["isolation"]["missing"]
+        strict = new_daemon("--isolation", "strict", user=61500, env=env, start=False)
+        with pytest.raises(RuntimeError) as e:
+            strict.start()
+        assert "strict isolation is not possible here" in str(e.value)
 
 
 def test_closed_standard_descriptors(scratch):
