@@ -42,12 +42,21 @@ static int check_batch(const struct logs_input_log_events *in, struct err *err)
     return 0;
 }
 
+// Events before it are past the retention.
+static int64_t retention_start(struct log_group *g, int64_t now_ms)
+{
+    pthread_mutex_lock(&g->lock);
+    int64_t days = g->retention_days;
+    pthread_mutex_unlock(&g->lock);
+    return days > 0 ? now_ms - days * DAY_MS : 0;
+}
+
 // What of the batch is taken: [*from, *to); the rest is told in rejectedLogEventsInfo.
 static int choose(struct call *c, struct log_group *g, const struct logs_input_log_events *in,
                   struct logs_put_log_events_out *out, size_t *from, size_t *to, struct err *err)
 {
     int64_t oldest = c->now_ms - TOO_OLD_MS, newest = c->now_ms + TOO_NEW_MS;
-    int64_t expired = g->retention_days > 0 ? c->now_ms - g->retention_days * DAY_MS : INT64_MIN;
+    int64_t expired = retention_start(g, c->now_ms);
     struct logs_rejected_log_events_info info = {0};
     size_t old = 0, gone = 0, end = in->n;
     while (old < in->n && in->ptr[old].timestamp < oldest)
@@ -96,8 +105,12 @@ int logs_put_log_events(struct call *c, const struct logs_put_log_events_in *in,
         events[i - from].message = in->log_events.ptr[i].message;
     }
     r = log_group_append(g, in->log_stream_name, false, events, to - from, c->now_ms, err);
-    if (r == -ENOENT)
-        return g->deleted ? logs_no_group(err) : logs_no_stream(err);
+    if (r == -ENOENT) {
+        pthread_mutex_lock(&g->lock);
+        bool deleted = g->deleted;
+        pthread_mutex_unlock(&g->lock);
+        return deleted ? logs_no_group(err) : logs_no_stream(err);
+    }
     if (r == 0)
         r = log_group_sync(g, err);
     if (r < 0)
@@ -117,14 +130,6 @@ static bool position_parse(struct str s, struct log_position *out)
 {
     return s.len == 56 && str_to_i64(str_slice(s, 0, 28), &out->time_ms) == 0 &&
            str_to_u64(str_slice(s, 28, 56), &out->seq) == 0;
-}
-
-static int64_t retention_start(struct log_group *g, int64_t now_ms)
-{
-    pthread_mutex_lock(&g->lock);
-    int64_t days = g->retention_days;
-    pthread_mutex_unlock(&g->lock);
-    return days > 0 ? now_ms - days * DAY_MS : 0;
 }
 
 static int bad_token(struct err *err)

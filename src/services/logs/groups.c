@@ -108,6 +108,7 @@ static int create(struct call *c, const struct logs_create_log_group_in *in, str
     if (!made)
         return err_aws(err, &LOGS_RESOURCE_ALREADY_EXISTS_EXCEPTION,
                        "The specified log group already exists");
+    pthread_mutex_lock(&g->lock);
     if (str_eq(in->log_group_class, STR("INFREQUENT_ACCESS")))
         g->class = STR("INFREQUENT_ACCESS");
     else if (str_eq(in->log_group_class, STR("DELIVERY")))
@@ -117,6 +118,7 @@ static int create(struct call *c, const struct logs_create_log_group_in *in, str
         char *copy = strndup(in->kms_key_id.ptr, in->kms_key_id.len);
         g->kms_key = (struct str){copy, copy ? in->kms_key_id.len : 0};
     }
+    pthread_mutex_unlock(&g->lock);
     int r = save_group(g, &in->tags, err);
     if (r < 0)
         log_group_remove(g, NULL);
@@ -160,7 +162,10 @@ int logs_delete_log_group(struct call *c, const struct logs_delete_log_group_in 
     (void)out;
     if (r < 0)
         return r;
-    if (g->protected)
+    pthread_mutex_lock(&g->lock);
+    bool protected = g->protected;
+    pthread_mutex_unlock(&g->lock);
+    if (protected)
         return err_aws(err, &LOGS_INVALID_PARAMETER_EXCEPTION,
                        "The specified log group is protected against deletion.");
     pthread_mutex_lock(&log_groups.admin);
