@@ -18,6 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 CMOCKA_PASSED = re.compile(rb"^\[  PASSED  \] (\d+) test", re.M)
 CMOCKA_SKIPPED = re.compile(rb"^\[  SKIPPED \] (\d+) test", re.M)
+TEST_LIMIT_S = 400  # of one pytest test: it fails instead of using up the step's time
 SKIP_EXIT = 77  # Meson's and automake's convention
 
 
@@ -138,7 +139,8 @@ def run_pytest(args):
     cache = os.path.abspath(os.path.join(os.path.dirname(args.counts) or ".", "cache-%s" % tag))
     env = dict(os.environ, LAMBKIN_BIN=os.path.abspath(args.binary))
     command = [args.python, "-m", "pytest", "-q", "-ra", "--tb=short", "--color=no",
-               "-o", "cache_dir=%s" % cache, "-o", "junit_family=xunit1", "--durations=5", args.path]
+               "-o", "cache_dir=%s" % cache, "-o", "junit_family=xunit1", "--durations=5",
+               "--timeout=%d" % TEST_LIMIT_S, "--timeout-method=signal", args.path]
 
     def once(extra, xml_path):
         if os.path.exists(xml_path):
