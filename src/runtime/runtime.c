@@ -73,6 +73,18 @@ struct connect_call {
     struct err err;
 };
 
+// The old connection was given up before it told us that its sandboxes have gone.
+static void lose_all_here(struct home *h)
+{
+    for (unsigned i = 0; i < h->n_slots; i++) {
+        struct sandbox_exit e = {.program = 0, .reason = SANDBOX_LOST};
+        if (!h->slots[i])
+            continue;
+        e.id = h->slots[i]->id;
+        environment_exited(h, &e);
+    }
+}
+
 static void connect_here(void *ctx)
 {
     struct connect_call *c = ctx;
@@ -84,9 +96,12 @@ static void connect_here(void *ctx)
     else if (h->index == 0)
         c->r = keeper_client_open(h->loop, TAKE_FD(c->fd), &events, &h->keeper, &c->err);
     else {
-        if (h->keeper)
+        if (h->keeper) {
             keeper_client_close(h->keeper);
-        h->keeper = NULL;
+            h->keeper = NULL;
+            h->keeper_up = false;
+            lose_all_here(h);
+        }
         c->r = keeper_client_open_more(runtime.homes[0]->keeper, h->loop, &events, &h->keeper,
                                        &c->err);
     }

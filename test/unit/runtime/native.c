@@ -19,7 +19,7 @@ static void reconnect(void)
     const char *api = getenv("AWS_LAMBDA_RUNTIME_API"), *colon = api ? strchr(api, ':') : NULL;
 
     if (colon)
-        a.sin_port = htons((unsigned short)atoi(colon + 1));
+        a.sin_port = htons((unsigned short)strtol(colon + 1, NULL, 10));
     a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     if (fd >= 0)
         close(fd);
@@ -57,7 +57,7 @@ static int answer(char **head, char **body)
         if (!end)
             continue;
         char *l = strcasestr(in, "content-length:");
-        length = l && l < end ? (size_t)atol(l + 15) : 0;
+        length = l && l < end ? (size_t)strtol(l + 15, NULL, 10) : 0;
         if (have >= (size_t)(end - in) + 4 + length)
             break;
     }
@@ -65,7 +65,7 @@ static int answer(char **head, char **body)
     *head = in;
     *body = end + 4;
     (*body)[length] = '\0';
-    return atoi(in + 9);
+    return (int)strtol(in + 9, NULL, 10);
 }
 
 static int post(const char *path, const char *headers, const char *body, size_t n)
