@@ -602,6 +602,23 @@ static void keeper_dies(void **state)
     stage_run_finish(&r);
 }
 
+// What a taken-over server could prepare for the next keeper.
+static void code_must_not_be_a_link(void **state)
+{
+    (void)state;
+    char code[256], kept[256];
+    snprintf(code, sizeof(code), "%s/code", stage->dir);
+    snprintf(kept, sizeof(kept), "%s/kept", stage->dir);
+    kill(stage->keeper, SIGKILL);
+    stage_until(stage, is_lost, NULL, 60000);
+    assert_int_equal(rename(code, kept), 0);
+    assert_int_equal(symlink("/etc", code), 0);
+    assert_true(stage_restart(stage, &options) < 0);
+    assert_int_equal(unlink(code), 0);
+    assert_int_equal(rename(kept, code), 0);
+    assert_int_equal(stage_restart(stage, &options), 0);
+}
+
 int main(int argc, char **argv)
 {
     static struct host_facts facts;
@@ -646,6 +663,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(outbound_is_granted),
         cmocka_unit_test(many_at_once),
         cmocka_unit_test(keeper_dies),
+        cmocka_unit_test(code_must_not_be_a_link),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     return stage_close(stage) != 0 || failed ? 1 : 0;

@@ -3,6 +3,7 @@
 #include "sandbox/beneath.h"
 #include "sandbox/cgroup.h"
 #include "sandbox/client.h"
+#include "sandbox/outbound.h"
 #include "sandbox/seccomp_filter.h"
 
 #include "base/arena.h"
@@ -208,6 +209,36 @@ static void filter_answers(void **state)
     assert_int_equal(under_filter(false, SYS_socket, 17 /* packet */, 3), EAFNOSUPPORT);
 }
 
+static void outbound_destinations(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        int r;
+        uint32_t network;
+        unsigned bits;
+    } cases[] = {
+        {"0.0.0.0/0", 0, 0, 0},
+        {"10.1.2.3/8", 0, 0x0a000000, 8},
+        {"1.2.3.4", 0, 0x01020304, 32},
+        {"1.2.3.4:*", 0, 0x01020304, 32},
+        {"10.0.0.0/8:443", -EOPNOTSUPP, 0, 0},
+        {"10.0.0.0/33", -EINVAL, 0, 0},
+        {"10.0.0/8", -EINVAL, 0, 0},
+        {"example.com", -EINVAL, 0, 0},
+        {"", -EINVAL, 0, 0},
+        {"::1", -EOPNOTSUPP, 0, 0},
+        {"/8", -EINVAL, 0, 0},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        uint32_t network = 0;
+        unsigned bits = 0;
+        int r = outbound_parse(cases[i].text, &network, &bits, NULL);
+        if (r != cases[i].r || (r == 0 && (network != cases[i].network || bits != cases[i].bits)))
+            fail_msg("'%s': %d, %x/%u", cases[i].text, r, network, bits);
+    }
+}
+
 static void direct_calls_without_descriptors(void **state)
 {
     (void)state;
@@ -225,6 +256,7 @@ int main(void)
         cmocka_unit_test(limits_of_version_1),
         cmocka_unit_test(a_limit_that_does_not_hold_is_an_error),
         cmocka_unit_test(filter_answers),
+        cmocka_unit_test(outbound_destinations),
         cmocka_unit_test(direct_calls_without_descriptors),
     };
     return cmocka_run_group_tests(tests, make_dir, remove_dir);
