@@ -163,8 +163,8 @@ static bool has_word_before(struct str text, struct str word, struct str before)
     return false;
 }
 
-// The name of the handler that a Python source defines, or the absent string.
-static struct str python_handler(struct str source)
+// The name of the handler that a Python or Ruby source defines, or the absent string.
+static struct str def_handler(struct str source)
 {
     static const char *const names[] = {"lambda_handler", "handler", "main"};
 
@@ -207,7 +207,8 @@ static void consider(struct finding *f, struct str name, struct str source)
         struct str suffix, runtime;
         struct str (*handler)(struct str source);
     } languages[] = {
-        {STR_INIT(".py"), STR_INIT("python3.12"), python_handler},
+        {STR_INIT(".py"), STR_INIT("python3.12"), def_handler},
+        {STR_INIT(".rb"), STR_INIT("ruby3.4"), def_handler},
         {STR_INIT(".mjs"), STR_INIT("nodejs22.x"), node_handler},
         {STR_INIT(".cjs"), STR_INIT("nodejs22.x"), node_handler},
         {STR_INIT(".js"), STR_INIT("nodejs22.x"), node_handler},

@@ -180,7 +180,7 @@ static void ask_version(const char *path, const char *real, char to[static 32])
 static void look_for_asked(struct interpreters *l, const char *dir, const char *name,
                            enum interpreter_kind kind, unsigned oldest)
 {
-    char path[PATH_MAX], real[PATH_MAX], version[32];
+    char path[PATH_MAX], real[PATH_MAX], version[32] = "";
     unsigned major, minor;
     struct interpreter *p;
     const char *at = version;
@@ -207,14 +207,13 @@ static void look_for_asked(struct interpreters *l, const char *dir, const char *
 // A Java home says its version in its file `release`: JAVA_VERSION="17.0.15" ("1.8.0_402").
 static void look_for_java(struct interpreters *l, const char *dir)
 {
-    char path[PATH_MAX], real[PATH_MAX], release[PATH_MAX + 16], version[32];
+    char path[PATH_MAX], real[PATH_MAX], release[PATH_MAX + 16], version[32] = "";
     unsigned major = 0, minor = 0;
     struct str text, line, key = STR("JAVA_VERSION=\"");
     struct interpreter *p;
     struct arena arena;
     const char *at = version;
 
-    version[0] = '\0';
     if (snprintf(path, sizeof(path), "%s/java", dir) >= (int)sizeof(path) ||
         !real_program(path, real))
         return;
