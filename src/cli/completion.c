@@ -22,16 +22,17 @@ static void complete_bash(void)
             printf("    %s) [ \"${word#-}\" != \"$word\" ] && COMPREPLY=($(compgen -W \"%s\" -- "
                    "\"$word\")) && return ;;\n",
                    cli_verbs[i].name, cli_verbs[i].flags);
-    printf("    esac\n"
-           "    case \"$verb\" in\n"
-           "    deploy) COMPREPLY=($(compgen -f -- \"$word\")) ;;\n"
-           "    invoke|logs|rm|url) COMPREPLY=($(compgen -W \"$(lambkin ls --names 2>/dev/null)\" -- "
-           "\"$word\")) ;;\n"
-           "    runtime) COMPREPLY=($(compgen -W \"install python nodejs java\" -- \"$word\")) ;;\n"
-           "    completion) COMPREPLY=($(compgen -W \"bash zsh\" -- \"$word\")) ;;\n"
-           "    esac\n"
-           "}\n"
-           "complete -F _lambkin lambkin\n");
+    printf(
+        "    esac\n"
+        "    case \"$verb\" in\n"
+        "    deploy) COMPREPLY=($(compgen -f -- \"$word\")) ;;\n"
+        "    invoke|logs|rm|url) COMPREPLY=($(compgen -W \"$(lambkin ls --names 2>/dev/null)\" -- "
+        "\"$word\")) ;;\n"
+        "    runtime) COMPREPLY=($(compgen -W \"install python nodejs java\" -- \"$word\")) ;;\n"
+        "    completion) COMPREPLY=($(compgen -W \"bash zsh\" -- \"$word\")) ;;\n"
+        "    esac\n"
+        "}\n"
+        "complete -F _lambkin lambkin\n");
 }
 
 int completion_main(int argc, char **argv)
