@@ -40,9 +40,10 @@ generated:
 # Prints ratios measured in one run; nothing fails on a number.
 bench: all
 	@sh tools/install_deps.sh tests bench
-	@ninja -C $(BUILD) bench/queue_load >/dev/null
+	@ninja -C $(BUILD) bench/queue_load bench/sandbox_bench test/sandbox/guest >/dev/null
 	@.venv/bin/python bench/bench.py --lambkin $(BUILD)/lambkin
 	@.venv/bin/python bench/queues.py --lambkin $(BUILD)/lambkin
+	@$(BUILD)/bench/sandbox_bench $(BUILD)/test/sandbox 60
 
 install: all
 	@meson install -C $(BUILD) --no-rebuild
