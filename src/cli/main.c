@@ -64,7 +64,8 @@ const struct cli_verb cli_verbs[] = {
     {"runtime", runtime_main, "install python|nodejs|java",
      "fetch boto3, the AWS SDK or Java's client", "--data-dir",
      "Fetches what functions find without bringing it along, as on AWS: boto3 by pip, the clients\n"
-     "of @aws-sdk v3 by npm. They go to DATA-DIR/runtime and are seen by every function.\n"
+     "of @aws-sdk v3 by npm, AWS's runtime interface client for Java by Maven. They go to\n"
+     "DATA-DIR/runtime and are seen by every function.\n"
      "  --data-dir DIR    the daemon's; default as for serve\n"},
     {"completion", completion_main, "bash|zsh", "print completion for a shell", "",
      "Use it with: eval \"$(lambkin completion bash)\"\n"},

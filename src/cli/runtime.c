@@ -148,6 +148,7 @@ static int install_java(const char *dir, struct err *err)
                            "-f",
                            project,
                            "dependency:copy-dependencies",
+                           "-Dstyle.color=never",
                            "-DincludeScope=runtime",
                            "-Dmdep.stripVersion=true",
                            target,
