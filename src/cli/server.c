@@ -119,6 +119,7 @@ static int start_runtime(struct server *s, struct err *err)
         .freeze_after_ms = freeze_ms == 0 ? UINT32_MAX : (unsigned)freeze_ms,
         .idle_after_ms = (unsigned)config_i64(c, "idle-after"),
         .init_timeout_ms = (unsigned)config_i64(c, "init-timeout"),
+        .outbound = config_cstr(c, "outbound-networks"),
         .spares = spares == 0 ? UINT32_MAX : (unsigned)spares,
         .memory_budget_mb =
             config_cstr(c, "memory-budget") ? (unsigned)(config_i64(c, "memory-budget") >> 20) : 0,

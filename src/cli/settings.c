@@ -43,6 +43,9 @@ static const struct config_setting table[] = {
      "concurrent invocations of the whole account"},
     {"memory-budget", CONFIG_BYTES, NULL, 0, 0, NULL,
      "memory for all environments together; default three quarters of the machine's"},
+    {"outbound-networks", CONFIG_STRING, NULL, 0, 0, NULL,
+     "networks that functions with VpcConfig subnets may reach: 10.0.0.0/8,192.0.2.7; default "
+     "none"},
     {"idle-after", CONFIG_DURATION, "5m", 1000, 24 * HOUR_MS, NULL,
      "an environment that was not used for so long ends"},
     {"freeze-after", CONFIG_DURATION, "2s", 0, 24 * HOUR_MS, NULL,

@@ -53,6 +53,23 @@ static void fill_defaults(struct runtime_config *c)
         c->max_environments = c->memory_budget_mb / 8 + 1;
 }
 
+// "a,b, c" into its parts.
+static int take_outbound(const char *text, struct err *err)
+{
+    char *at = runtime.outbound_text = strdup(text ? text : ""), *part;
+
+    if (!at)
+        return err_set(err, -ENOMEM, "out of memory");
+    while ((part = strsep(&at, ", "))) {
+        if (!*part)
+            continue;
+        if (runtime.n_outbound == SANDBOX_MAX_OUTBOUND)
+            return err_set(err, -E2BIG, "more than %d outbound networks", SANDBOX_MAX_OUTBOUND);
+        runtime.outbound[runtime.n_outbound++] = part;
+    }
+    return 0;
+}
+
 static int load_interpreters(struct err *err)
 {
     char path[SANDBOX_MAX_PATH];
@@ -181,7 +198,9 @@ int runtime_start(const struct runtime_config *config, struct err *err)
     atomic_store(&runtime.draining, false);
     atomic_store(&runtime.stopping, false);
     runtime.starts_at_once = 4 + 2 * (unsigned)sysconf(_SC_NPROCESSORS_ONLN);
-    r = load_interpreters(err);
+    r = take_outbound(config->outbound, err);
+    if (r == 0)
+        r = load_interpreters(err);
     if (r == 0)
         r = make_homes(err);
     if (r == 0 && fd >= 0)

@@ -27,6 +27,9 @@ struct runtime_config {
     unsigned spares;              // ready sandboxes per interpreter in use; UINT_MAX: none
     unsigned memory_budget_mb;    // of all environments as measured; 0: 3/4 of the machine's
     unsigned max_environments;    // 0: 2,000
+    // Networks that functions with VpcConfig subnets may reach, "10.0.0.0/8,192.0.2.7"; NULL or "":
+    // none, and then no function has a network but its own loopback.
+    const char *outbound;
     const char *endpoint_url; // AWS_ENDPOINT_URL inside; NULL: http://127.0.0.1:4566 (listener in
                               // the sandbox, answered by the platform handler)
 };

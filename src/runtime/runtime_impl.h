@@ -34,6 +34,9 @@ struct pool;
 struct runtime {
     struct runtime_config config; // defaults filled in
     char *data_dir, *endpoint_url;
+    char *outbound_text; // cut into what `outbound` points at
+    const char *outbound[SANDBOX_MAX_OUTBOUND];
+    unsigned n_outbound;
     char code_prefix[SANDBOX_MAX_PATH]; // "<data_dir>/code/"
     char spool_dir[SANDBOX_MAX_PATH];   // "<data_dir>/run"
     size_t code_prefix_len;
