@@ -330,6 +330,24 @@ def test_bad_requests(api, echo):
     assert b.call("/%zz")[0].status == 400
 
 
+def test_integration_timeout(api):
+    """The client is told; the function goes on."""
+    a = api()
+    f = echo_function(a.daemon, """
+import time
+def handler(event, context):
+    time.sleep(float(event["queryStringParameters"]["s"]))
+    print("came to its end")
+    return "done"
+""")
+    a.route("GET /x", a.integration(f, TimeoutInMillis=500))
+    assert a.call("/x?s=0")[1] == b"done"
+    r, data = a.call("/x?s=1.5")
+    assert r.status == 503 and json.loads(data) == {"message": "Service Unavailable"}
+    wait_until(lambda: sum("came to its end" in line for line in f.log_lines()) == 2)
+    f.delete()
+
+
 # ---- authorisation -------------------------------------------------------------------------------
 
 def test_iam(api, echo):

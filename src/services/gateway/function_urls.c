@@ -38,6 +38,7 @@ static void fail(struct lambda_proxy *p, enum proxy_failure why, const char *det
         [PROXY_THROTTLED] = {429, "Rate Exceeded."},
         [PROXY_FUNCTION_ERROR] = {502, "Internal Server Error"},
         [PROXY_MALFORMED] = {502, "Internal Server Error"},
+        [PROXY_TIMED_OUT] = {504, "Gateway Timeout"}, // not asked for here
         [PROXY_OUR_FAULT] = {500, "Internal Server Error"},
     };
     struct http_request *req = p->event.http;

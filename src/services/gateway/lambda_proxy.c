@@ -9,24 +9,44 @@
 //           done: result parsed, answered   sink: prelude, pieces as they come; done: end
 //
 // Everything but the reading of a spooled body happens on the request's loop. The proxy lives in
-// the request's arena: answering the request is the last thing that is done with it.
+// the request's arena: answering the request is the last thing that is done with it. What the
+// runtime holds on to (struct proxied) has memory of its own, for a function goes on after its
+// time at the gateway has passed and the request was answered.
 
 #include "services/gateway/lambda_proxy.h"
 
 #include <errno.h>
+#include <stdlib.h>
 
 #define MAX_PRELUDE_BYTES (1u << 20)
 #define PRELUDE_TYPE STR("application/vnd.awslambda.http-integration-response")
 #define PRELUDE_END_BYTES 8 // NULs after the prelude
 
+struct proxied {
+    struct invocation invocation;
+    struct lambda_target target;
+    struct buf payload;
+    struct lambda_proxy *proxy; // NULL: nobody waits any more
+    char trace[256];
+};
+
+static void proxied_free(struct proxied *run)
+{
+    invocation_finish(&run->invocation);
+    buf_finish(&run->payload);
+    if (run->target.config)
+        function_config_unref(run->target.config);
+    free(run);
+}
+
+// The proxy lets go of what it runs; whoever calls this frees that.
 static void release(struct lambda_proxy *p)
 {
-    buf_finish(&p->payload);
     buf_finish(&p->prelude);
-    if (!p->resolved)
-        return;
-    function_config_unref(p->target.config);
-    p->resolved = false;
+    loop_timer_stop(p->event.http->loop, &p->timer);
+    if (p->running)
+        p->running->proxy = NULL;
+    p->running = NULL;
 }
 
 static void fail(struct lambda_proxy *p, enum proxy_failure why, const char *detail)
@@ -57,10 +77,8 @@ static void answer(struct lambda_proxy *p, struct http_result *r)
     http_respond(req, &response);
 }
 
-static void done_buffered(struct invocation *inv)
+static void answer_buffered(struct lambda_proxy *p, const struct invocation *inv)
 {
-    struct lambda_proxy *p = inv->user;
-    struct invocation ended = *inv; // outlives the request's arena
     struct http_result result;
     struct err err = ERR_INIT;
 
@@ -75,13 +93,37 @@ static void done_buffered(struct invocation *inv)
         fail(p, PROXY_FUNCTION_ERROR, "");
         break;
     case INVOCATION_THROTTLED:
-        fail(p, PROXY_THROTTLED, ended.err.message);
+        fail(p, PROXY_THROTTLED, inv->err.message);
         break;
     case INVOCATION_FAILED:
-        fail(p, PROXY_OUR_FAULT, ended.err.message);
+        fail(p, PROXY_OUR_FAULT, inv->err.message);
         break;
     }
-    invocation_finish(&ended);
+}
+
+static void done_buffered(struct invocation *inv)
+{
+    struct proxied *run = inv->user;
+
+    if (run->proxy)
+        answer_buffered(run->proxy, inv);
+    proxied_free(run);
+}
+
+static void timed_out(struct loop_timer *t)
+{
+    struct lambda_proxy *p =
+        (struct lambda_proxy *)((char *)t - offsetof(struct lambda_proxy, timer));
+
+    fail(p, PROXY_TIMED_OUT, "the integration took too long");
+}
+
+// Of a stream: these always have their proxy.
+static struct lambda_proxy *proxy_of(const struct invocation *inv)
+{
+    const struct proxied *run = inv->user;
+
+    return run->proxy;
 }
 
 // ---- streamed
@@ -99,7 +141,7 @@ static void begin(struct lambda_proxy *p, struct http_result *r)
 
 static void sink_begin(struct invocation *inv, struct str content_type)
 {
-    struct lambda_proxy *p = inv->user;
+    struct lambda_proxy *p = proxy_of(inv);
     struct http_result r = {.status = 200};
 
     p->in_prelude = str_starts(content_type, PRELUDE_TYPE);
@@ -119,7 +161,8 @@ static void taken(struct http_request *req, void *ctx)
     (void)req;
     struct lambda_proxy *p = ctx;
 
-    invocation_resume(&p->invocation);
+    if (p->running)
+        invocation_resume(&p->running->invocation);
 }
 
 // Takes the prelude off the front. 1: it is complete and *rest is what follows; 0: more to come.
@@ -148,7 +191,7 @@ static int take_prelude(struct lambda_proxy *p, struct str bytes, struct str *re
 
 static int sink_write(struct invocation *inv, struct str bytes)
 {
-    struct lambda_proxy *p = inv->user;
+    struct lambda_proxy *p = proxy_of(inv);
 
     if (p->in_prelude) {
         int r = take_prelude(p, bytes, &bytes);
@@ -170,7 +213,8 @@ static const struct invocation_sink sink = {.begin = sink_begin, .write = sink_w
 
 static void done_streamed(struct invocation *inv)
 {
-    struct lambda_proxy *p = inv->user;
+    struct proxied *run = inv->user;
+    struct lambda_proxy *p = run->proxy;
     struct http_request *req = p->event.http;
 
     if (!p->begun) {
@@ -181,51 +225,75 @@ static void done_streamed(struct invocation *inv)
         done_buffered(inv);
         return;
     }
-    struct invocation ended = *inv;
     if (p->finished)
         p->finished(p, p->status, p->sent_bytes);
     release(p);
-    if (ended.status == INVOCATION_OK)
+    if (inv->status == INVOCATION_OK)
         http_respond_end(req, NULL, 0);
     else
         http_request_drop(req);
-    invocation_finish(&ended);
+    proxied_free(run);
 }
 
 // ---- start
 // ---------------------------------------------------------------------------------------
 
+// The event and the function. On failure fails and answers NULL.
+static struct proxied *prepare(struct lambda_proxy *p)
+{
+    struct proxied *run = calloc(1, sizeof(*run));
+    struct arena *a = &p->event.http->arena;
+    struct err err = ERR_INIT;
+    int r;
+
+    if (!run) {
+        fail(p, PROXY_OUR_FAULT, "out of memory");
+        return NULL;
+    }
+    buf_init(&run->payload, 4 * HTTP_EVENT_MAX_BODY);
+    r = p->format == 1 ? http_event_v1(&p->event, a, &run->payload, &err)
+                       : http_event_v2(&p->event, a, &run->payload, &err);
+    if (r < 0) {
+        proxied_free(run);
+        fail(p, PROXY_OUR_FAULT, err.message);
+        return NULL;
+    }
+    r = lambda_resolve(p->engine, p->account, p->region, p->function, p->qualifier, &run->target,
+                       &err);
+    if (r < 0) {
+        proxied_free(run);
+        fail(p, PROXY_NO_FUNCTION, err.message);
+        return NULL;
+    }
+    return run;
+}
+
 static void submit(struct lambda_proxy *p)
 {
     struct http_request *req = p->event.http;
-    struct err err = ERR_INIT;
+    struct proxied *run = prepare(p);
 
-    buf_init(&p->payload, 4 * HTTP_EVENT_MAX_BODY);
+    if (!run)
+        return;
     buf_init(&p->prelude, MAX_PRELUDE_BYTES);
-    int r = p->format == 1 ? http_event_v1(&p->event, &req->arena, &p->payload, &err)
-                           : http_event_v2(&p->event, &req->arena, &p->payload, &err);
-    if (r < 0) {
-        fail(p, PROXY_OUR_FAULT, err.message);
-        return;
-    }
-    r = lambda_resolve(p->engine, p->account, p->region, p->function, p->qualifier, &p->target,
-                       &err);
-    p->resolved = r == 0;
-    if (r < 0) {
-        fail(p, PROXY_NO_FUNCTION, err.message);
-        return;
-    }
-    p->invocation = (struct invocation){
+    struct str trace = str_slice(p->trace_id, 0, sizeof(run->trace));
+    if (trace.len > 0)
+        memcpy(run->trace, trace.ptr, trace.len);
+    run->proxy = p;
+    p->running = run;
+    run->invocation = (struct invocation){
         .loop = req->loop,
-        .function = p->target.config,
-        .payload = buf_str(&p->payload),
-        .invoked_arn = str_from(p->target.arn),
-        .trace_id = p->trace_id,
+        .function = run->target.config,
+        .payload = buf_str(&run->payload),
+        .invoked_arn = str_from(run->target.arn),
+        .trace_id = trace.len > 0 ? (struct str){run->trace, trace.len} : STR_NULL,
         .sink = p->stream ? &sink : NULL,
         .done = p->stream ? done_streamed : done_buffered,
-        .user = p,
+        .user = run,
     };
-    invocation_submit(&p->invocation);
+    if (p->timeout_ms > 0 && !p->stream)
+        loop_timer_start(req->loop, &p->timer, p->timeout_ms, timed_out);
+    invocation_submit(&run->invocation);
 }
 
 static void body_was_read(struct loop_task *t)

@@ -18,6 +18,7 @@ enum proxy_failure {
     PROXY_THROTTLED,
     PROXY_FUNCTION_ERROR,
     PROXY_MALFORMED, // the function's answer
+    PROXY_TIMED_OUT, // timeout_ms passed; the function goes on
     PROXY_OUR_FAULT,
 };
 
@@ -29,6 +30,7 @@ struct lambda_proxy {
     bool stream;
     struct str account, region, function, qualifier; // of the function
     struct str trace_id;
+    int64_t timeout_ms; // 0: the function's own; not for streams
     // The gateway's own answer instead of the function's; must answer the request.
     void (*fail)(struct lambda_proxy *p, enum proxy_failure why, const char *detail);
     // May add headers to the function's answer (room for 16 is there). Or NULL.
@@ -38,10 +40,9 @@ struct lambda_proxy {
     void *user;
 
     // --- the proxy's ---
-    struct lambda_target target;
-    bool resolved;
-    struct invocation invocation;
-    struct buf payload, prelude;
+    struct proxied *running; // NULL: not yet, or not any more
+    struct loop_timer timer;
+    struct buf prelude;
     bool in_prelude, begun;
     int status;
     size_t sent_bytes;
