@@ -114,7 +114,7 @@ static void archive_classes(const struct interpreter *java, const char *dir)
                            "-XX:+UseSerialGC",
                            "-Xlog:disable",
                            "-cp",
-                           RUNTIME_JAVA_CLASS_PATH,
+                           RUNTIME_JAVA_CLASS_PATH("../runtime"),
                            RUNTIME_JAVA_MAIN,
                            "java.util.HashMap::putAll", // a handler with a Map: loads the codecs
                            NULL};

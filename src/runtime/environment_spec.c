@@ -234,13 +234,9 @@ static void java_options(const struct environment *env, struct arena *a, struct 
     if (major >= 24) // the client's native part; JEP 472 warns otherwise
         add_arg(p, a, "--enable-native-access=ALL-UNNAMED");
     add_arg(p, a, "-cp");
-    if (env->sandbox.runtime_root[0]) { // no root file system of its own
-        s = arena_printf(a, "%s/" RUNTIME_JAVA_FOLDER "/*", dir);
-        if (s.ptr)
-            p->argv[p->n_argv++] = s.ptr;
-    } else {
-        add_arg(p, a, RUNTIME_JAVA_CLASS_PATH);
-    }
+    s = arena_printf(a, RUNTIME_JAVA_CLASS_PATH("%s"), dir, dir, dir);
+    if (s.ptr)
+        p->argv[p->n_argv++] = s.ptr;
     add_arg(p, a, RUNTIME_JAVA_MAIN);
 }
 

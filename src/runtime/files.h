@@ -9,13 +9,15 @@
 #define RUNTIME_RUBY_BOOTSTRAP "bootstrap.rb"
 
 // Java's is not ours: AWS's runtime interface client, which `lambkin runtime install java` puts
-// into this folder below the runtime folder. The class path is relative to /var/task as well as to
-// the runtime folder, so that an archive of its classes (<major>.jsa) made there is valid inside.
+// into this folder below the runtime folder, with an archive of its classes for each JDK
+// (<major>.jsa). An archive made outside is valid inside: it names its jars relative to the
+// runtime folder, and from /var/task that path leads to the same files as the absolute one.
 #define RUNTIME_JAVA_FOLDER "java"
 #define RUNTIME_JAVA_CLIENT "aws-lambda-java-runtime-interface-client.jar"
-#define RUNTIME_JAVA_CLASS_PATH                                                                    \
-    "../runtime/java/" RUNTIME_JAVA_CLIENT ":../runtime/java/aws-lambda-java-core.jar:"            \
-    "../runtime/java/aws-lambda-java-serialization.jar"
+#define RUNTIME_JAVA_CLASS_PATH(runtime_folder)                                                    \
+    runtime_folder "/" RUNTIME_JAVA_FOLDER "/" RUNTIME_JAVA_CLIENT ":" runtime_folder              \
+                   "/" RUNTIME_JAVA_FOLDER "/aws-lambda-java-core.jar:" runtime_folder             \
+                   "/" RUNTIME_JAVA_FOLDER "/aws-lambda-java-serialization.jar"
 #define RUNTIME_JAVA_MAIN "com.amazonaws.services.lambda.runtime.api.client.AWSLambda"
 
 // Writes them into `dir` (made when missing), readable by everybody; the keeper shows `dir` to
