@@ -228,7 +228,7 @@ static int make_folders(struct serve *s, struct err *err)
     } folders[] = {
         {"code", 0711, false},  {"run", 0711, false},     {"runtime", 0755, true},
         {"db", 0700, false},    {"objects", 0700, false}, {"logs", 0700, false},
-        {"spool", 0700, false},
+        {"spool", 0700, false}, {"images", 0711, false},
     };
 
     for (size_t i = 0; i < ARRAY_LEN(folders); i++) {

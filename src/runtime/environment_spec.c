@@ -71,7 +71,7 @@ static const char *runtime_root(const struct environment *env)
 // What its program is run with: NULL when that is an executable of the function's own.
 static const struct interpreter *program_of(const struct environment *env)
 {
-    if (env->interpreter || !env->function)
+    if (env->interpreter || !env->function || env->function->image_dir.len > 0)
         return env->interpreter;
     return runtime_interpreter(env->function->runtime);
 }
@@ -129,9 +129,14 @@ static int put_identity(struct variables *v, struct environment *env, struct err
     put(v, "AWS_LAMBDA_LOG_STREAM_NAME", str_from(env->stream));
     putf(v, "AWS_LAMBDA_RUNTIME_API", "127.0.0.1:%u",
          env->sandbox.runtime_api_port ? env->sandbox.runtime_api_port : SANDBOX_RUNTIME_API_PORT);
-    put(v, "LAMBDA_TASK_ROOT", str_from(task_root(env)));
-    put(v, "LAMBDA_RUNTIME_DIR", str_from(runtime_root(env)));
-    put(v, "_HANDLER", f->handler);
+    if (f->image_dir.len > 0) {
+        if (f->n_command > 0)
+            put(v, "_HANDLER", f->command[0]);
+    } else {
+        put(v, "LAMBDA_TASK_ROOT", str_from(task_root(env)));
+        put(v, "LAMBDA_RUNTIME_DIR", str_from(runtime_root(env)));
+        put(v, "_HANDLER", f->handler);
+    }
     if (program_of(env))
         putf(v, "AWS_EXECUTION_ENV", "AWS_Lambda_%.*s", STR_ARG(f->runtime));
     if (f->log_json) {
@@ -157,14 +162,43 @@ static int put_identity(struct variables *v, struct environment *env, struct err
     return 0;
 }
 
+static int put_list(struct variables *v, const struct function_variable *list, size_t n,
+                    struct err *err)
+{
+    for (size_t i = 0; i < n; i++) {
+        const char *name = arena_cstr(v->arena, list[i].name);
+        if (!name)
+            return err_set(err, -ENOMEM, "out of memory");
+        put(v, name, list[i].value.ptr ? list[i].value : STR(""));
+    }
+    return 0;
+}
+
+// An image brings its own variables; these are for when it does not.
+static int put_image(struct variables *v, const struct function_config *f, struct err *err)
+{
+    put(v, "PATH", STR("/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"));
+    put(v, "TZ", STR(":UTC"));
+    put(v, "LAMBDA_TASK_ROOT", STR("/var/task"));
+    put(v, "LAMBDA_RUNTIME_DIR", STR("/var/runtime"));
+    return put_list(v, f->image_variables, f->n_image_variables, err);
+}
+
 static int collect(struct variables *v, struct environment *env, struct err *err)
 {
     const struct function_config *f = env->function;
     const char *task = task_root(env), *opt = layer_root(env), *run = runtime_root(env);
+    int r;
 
-    put_base(v, env);
-    putf(v, "LD_LIBRARY_PATH", "/lib64:/usr/lib64:%s:%s/lib:%s:%s/lib:%s/lib", run, run, task, task,
-         opt);
+    if (f->image_dir.len > 0) {
+        r = put_image(v, f, err);
+        if (r < 0)
+            return r;
+    } else {
+        put_base(v, env);
+        putf(v, "LD_LIBRARY_PATH", "/lib64:/usr/lib64:%s:%s/lib:%s:%s/lib:%s/lib", run, run, task,
+             task, opt);
+    }
     put(v, "AWS_XRAY_CONTEXT_MISSING", STR("LOG_ERROR"));
     put(v, "AWS_XRAY_DAEMON_ADDRESS", STR("127.0.0.1:2000"));
     put(v, "_AWS_XRAY_DAEMON_ADDRESS", STR("127.0.0.1"));
@@ -174,13 +208,8 @@ static int collect(struct variables *v, struct environment *env, struct err *err
     else
         putf(v, "AWS_ENDPOINT_URL", "http://127.0.0.1:%u",
              env->sandbox.endpoint_port ? env->sandbox.endpoint_port : SANDBOX_ENDPOINT_PORT);
-    for (size_t i = 0; i < f->n_variables; i++) {
-        const char *name = arena_cstr(v->arena, f->variables[i].name);
-        if (!name)
-            return err_set(err, -ENOMEM, "out of memory");
-        put(v, name, f->variables[i].value.ptr ? f->variables[i].value : STR(""));
-    }
-    return put_identity(v, env, err);
+    r = put_list(v, f->variables, f->n_variables, err);
+    return r < 0 ? r : put_identity(v, env, err);
 }
 
 static int to_program(const struct variables *v, struct sandbox_program *p, struct err *err)
@@ -247,6 +276,13 @@ static void command_line(const struct environment *env, struct arena *a, struct 
     const struct interpreter *in = program_of(env);
 
     p->n_argv = 0;
+    if (f && f->image_dir.len > 0) {
+        for (size_t i = 0; i < f->n_entrypoint; i++)
+            add_arg(p, a, arena_cstr(a, f->entrypoint[i]));
+        for (size_t i = 0; i < f->n_command; i++)
+            add_arg(p, a, arena_cstr(a, f->command[i]));
+        return;
+    }
     if (!in) {
         add_argf(p, a, f->bootstrap_in_layer ? layer_root(env) : task_root(env), "bootstrap");
         return;
@@ -285,6 +321,12 @@ static int fill_binding(const struct environment *env, struct arena *a, struct s
     struct str prefix = {runtime.code_prefix, runtime.code_prefix_len};
 
     *b = (struct sandbox_binding){.memory_mb = f->memory_mb, .tmp_mb = f->tmp_mb};
+    for (unsigned i = 0; f->network && i < runtime.n_outbound; i++)
+        b->outbound[b->n_outbound++] = runtime.outbound[i];
+    if (f->image_dir.len > 0) {
+        b->image_dir = arena_cstr(a, f->image_dir);
+        return b->image_dir ? 0 : err_set(err, -ENOMEM, "out of memory");
+    }
     b->hot = !str_starts(f->code_dir, prefix);
     b->code_dir =
         arena_cstr(a, b->hot ? f->code_dir : str_slice(f->code_dir, prefix.len, f->code_dir.len));
@@ -294,8 +336,6 @@ static int fill_binding(const struct environment *env, struct arena *a, struct s
         b->layer_dirs[b->n_layers++] =
             arena_cstr(a, str_slice(f->layer_dirs[i], prefix.len, f->layer_dirs[i].len));
     }
-    if (f->network)
-        b->outbound[b->n_outbound++] = "0.0.0.0/0";
     return 0;
 }
 
@@ -314,6 +354,9 @@ static int fill_program(struct environment *env, struct arena *a, struct sandbox
         if (r < 0)
             return r;
         p->cwd = env->sandbox.task_root[0] ? env->sandbox.task_root : NULL;
+        if (env->function->image_dir.len > 0)
+            p->cwd = env->function->working_dir.len > 0 ? arena_cstr(a, env->function->working_dir)
+                                                        : "/";
     } else {
         put_base(v, env);
         p->cwd = "/";
@@ -426,6 +469,8 @@ const struct interpreter *runtime_interpreter(struct str runtime_name)
 
 unsigned runtime_kind(const struct function_config *f)
 {
+    if (f->image_dir.len > 0)
+        return RUNTIME_CUSTOM_KIND;
     const struct interpreter *in = runtime_interpreter(f->runtime);
 
     if (in && interpreter_framed(in->kind))

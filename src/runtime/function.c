@@ -98,6 +98,12 @@ static void find_extensions(struct function_config *f, struct str layer)
 
 void function_config_seal(struct function_config *f)
 {
+    if (f->image_dir.len > 0) { // a root file system of its own: nothing waiting can become it
+        f->own_start = true;
+        f->bootstrap_missing = f->n_entrypoint + f->n_command == 0;
+        f->generation = atomic_fetch_add(&last_generation, 1) + 1;
+        return;
+    }
     for (unsigned i = 0; i < f->n_layers; i++)
         find_extensions(f, f->layer_dirs[i]);
     f->own_start = needs_own_start(f);

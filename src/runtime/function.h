@@ -63,10 +63,14 @@ struct function_config {
     bool network;    // outbound network granted
     bool debug;      // timeout suspended (local loop)
 
-    // PackageType Image and provided runtimes with ImageConfig; absent: the runtime's own.
+    // PackageType Image: its root below <data-dir>/images, there is no code_dir then. The program
+    // is the entrypoint's words and the command's; the first of them is an absolute path inside.
+    struct str image_dir;
     struct str *entrypoint, *command;
     size_t n_entrypoint, n_command;
-    struct str working_dir;
+    struct str working_dir;                    // absolute; absent: /
+    struct function_variable *image_variables; // the image's own, under the function's
+    size_t n_image_variables;
 
     // --- the runtime's own, set by seal ---
     bool own_start;          // needs a process started for it: no spare can become it

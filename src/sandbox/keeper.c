@@ -185,7 +185,8 @@ static int on_start(struct keeper *k, struct request *q)
         return -EPROTO;
     if (slot_find(k, q->connection, spec.id))
         return -EPROTO; // ids are the client's business, and unique
-    struct slot *s = spec.ptrace_allowed || !k->spaces ? NULL : slot_spare(k);
+    bool image = spec.binding.image_dir && spec.binding.image_dir[0];
+    struct slot *s = spec.ptrace_allowed || image || !k->spaces ? NULL : slot_spare(k);
     if (s) {
         s->connection = q->connection;
         s->id = spec.id;
@@ -229,7 +230,7 @@ static int on_inject(struct keeper *k, struct request *q)
         r = err_set(&err, -ESRCH, "no such sandbox");
     else if (s->has_code)
         r = err_set(&err, -EBUSY, "the sandbox has its code already");
-    else if (!k->spaces)
+    else if (!k->spaces || (b.image_dir && b.image_dir[0]))
         r = err_set(&err, -EOPNOTSUPP, "code cannot be mounted on this host");
     else
         r = slot_bind(k, s, &b, &err);

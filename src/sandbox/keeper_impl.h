@@ -38,6 +38,7 @@ struct slot {
     struct network net;
     bool tracing;  // made with the filter that allows debuggers
     bool has_code; // a binding with code has been applied
+    bool image;    // its root is a container image's
     bool keep_on_exit;
     bool killed, frozen;
     // who asked for it

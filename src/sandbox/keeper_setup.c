@@ -115,20 +115,30 @@ static int set_up_spaces(struct keeper *k, struct err *err)
     return 0;
 }
 
-// `code` lies in the server's folder: it must be one itself, not a link to another place.
+// These lie in the server's folder: they must be folders themselves, not links to other places.
 static int set_up_folders(struct keeper *k, struct err *err)
 {
+    const struct {
+        const char *name;
+        mode_t mode;
+        int *fd;
+    } folders[] = {{"code", 0755, &k->root.code_dir}, {"images", 0711, &k->root.images_dir}};
     int r = mkdir_p(k->config.data_dir, 0755, err);
     if (r < 0)
         return r;
     _cleanup_close_ int data = open(k->config.data_dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    if (data < 0 || (mkdirat(data, "code", 0755) < 0 && errno != EEXIST))
-        return err_errno(err, errno, "make %s/code", k->config.data_dir);
-    int fd = openat(data, "code", O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    if (fd < 0)
-        return err_errno(err, errno, "open %s/code", k->config.data_dir);
-    closep(&k->root.code_dir);
-    k->root.code_dir = fd;
+    if (data < 0)
+        return err_errno(err, errno, "open %s", k->config.data_dir);
+    for (size_t i = 0; i < ARRAY_LEN(folders); i++) {
+        const char *name = folders[i].name;
+        if (mkdirat(data, name, folders[i].mode) < 0 && errno != EEXIST)
+            return err_errno(err, errno, "make %s/%s", k->config.data_dir, name);
+        int fd = openat(data, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        if (fd < 0)
+            return err_errno(err, errno, "open %s/%s", k->config.data_dir, name);
+        closep(folders[i].fd);
+        *folders[i].fd = fd;
+    }
     return 0;
 }
 
@@ -168,7 +178,7 @@ static int set_up_config(struct keeper *k, const struct keeper_config *config, s
 int keeper_set_up(struct keeper *k, const struct keeper_config *config, struct err *err)
 {
     k->epoll = k->own_net = -1;
-    k->root = (struct root){.own_mounts = -1, .code_dir = -1};
+    k->root = (struct root){.own_mounts = -1, .code_dir = -1, .images_dir = -1};
     for (int c = 0; c < CGROUP_CONTROLLERS; c++)
         k->cgroups.dirs[c] = -1;
     int r = set_up_config(k, config, err);

@@ -43,6 +43,7 @@ struct kernel_mount_attr {
 #define KERNEL_OPEN_TREE_CLONE 1
 #define KERNEL_OPEN_TREE_CLOEXEC O_CLOEXEC
 #define KERNEL_MOVE_MOUNT_F_EMPTY_PATH 0x04
+#define KERNEL_MOVE_MOUNT_T_EMPTY_PATH 0x40
 
 static inline pid_t kernel_clone3(struct kernel_clone_args *a)
 {

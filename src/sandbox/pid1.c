@@ -197,7 +197,7 @@ static int set_up(const struct pid1_setup *s, const char **step)
         prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); // pid 1's part without being it
     }
     if (s->root) {
-        r = root_enter(s->root, s->slot, step);
+        r = root_enter(s->root, s->slot, s->image, step);
         if (r < 0)
             return r;
         *step = "hand over the mount namespace";

@@ -16,6 +16,7 @@ struct pid1_setup {
     int channel;             // seqpacket to the keeper
     int output;              // write end: stdout and stderr of programs
     const struct root *root; // NULL: the host's own file system (no namespaces)
+    int image;               // a mount to be the root in place of the template; -1: none
     bool spaces;             // pid, ipc, uts and network namespaces are ours
     bool await_users;        // the keeper writes the uid map first, and then one message
     bool cgroup_space;       // unshare the cgroup namespace after joining

@@ -292,7 +292,8 @@ int root_prepare(struct root *root, const struct keeper_config *config, bool nes
                  struct err *err)
 {
     char path[600];
-    *root = (struct root){.config = config, .nested = nested, .own_mounts = -1, .code_dir = -1};
+    *root = (struct root){
+        .config = config, .nested = nested, .own_mounts = -1, .code_dir = -1, .images_dir = -1};
     struct template t = {.root = root, .err = err};
     if (unshare(CLONE_NEWNS) < 0)
         return err_errno(err, errno, "a mount namespace of our own");
@@ -332,6 +333,7 @@ void root_finish(struct root *root)
     }
     closep(&root->own_mounts);
     closep(&root->code_dir);
+    closep(&root->images_dir);
 }
 
 int root_user(struct root *root, unsigned slot, unsigned uid, struct err *err)
@@ -382,7 +384,54 @@ static int enter_private_mounts(void)
     return 0;
 }
 
-int root_enter(const struct root *root, unsigned slot, const char **step)
+// A place of the image, never through a link of it.
+static int open_place(const char *folder, const char *name, bool file)
+{
+    char path[32];
+    struct stat st;
+    snprintf(path, sizeof(path), "run/%s", folder);
+    int fd = open(path, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0 || !name)
+        return fd;
+    int leaf = openat(fd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    close(fd);
+    if (leaf >= 0 && file && (fstat(leaf, &st) < 0 || !S_ISREG(st.st_mode))) {
+        close(leaf);
+        errno = ENOTSUP;
+        return -1;
+    }
+    return leaf;
+}
+
+// The image lies at /run of the template's copy, and gets what is private to the sandbox from it.
+// Then it takes the template's place.
+static int enter_image(int image)
+{
+    static const struct {
+        const char *from, *folder, *name;
+    } places[] = {
+        {"proc", "proc", NULL},        {"sys", "sys", NULL},
+        {"dev", "dev", NULL},          {"tmp", "tmp", NULL},
+        {"etc/hosts", "etc", "hosts"}, {"etc/resolv.conf", "etc", "resolv.conf"},
+    };
+    if (kernel_move_mount(image, "", AT_FDCWD, "run", KERNEL_MOVE_MOUNT_F_EMPTY_PATH) < 0)
+        return -errno;
+    for (size_t i = 0; i < ARRAY_LEN(places); i++) {
+        int tree =
+            kernel_open_tree(AT_FDCWD, places[i].from,
+                             KERNEL_OPEN_TREE_CLONE | KERNEL_OPEN_TREE_CLOEXEC | AT_RECURSIVE);
+        int to = open_place(places[i].folder, places[i].name, places[i].name != NULL);
+        if (tree < 0 || to < 0 ||
+            kernel_move_mount(tree, "", to, "",
+                              KERNEL_MOVE_MOUNT_F_EMPTY_PATH | KERNEL_MOVE_MOUNT_T_EMPTY_PATH) < 0)
+            return -errno;
+        close(tree);
+        close(to);
+    }
+    return chdir("run") < 0 ? -errno : 0;
+}
+
+int root_enter(const struct root *root, unsigned slot, int image, const char **step)
 {
     char path[600], id[600];
     *step = "enter the root folder";
@@ -401,6 +450,9 @@ int root_enter(const struct root *root, unsigned slot, const char **step)
     *step = "mount /proc, /tmp and /dev/shm";
     int r = enter_private_mounts();
     if (r < 0)
+        return r;
+    *step = "enter the image";
+    if (image >= 0 && (r = enter_image(image)) < 0)
         return r;
     *step = "pivot_root";
     if (kernel_pivot_root(".", ".") < 0)
@@ -439,6 +491,19 @@ static int restrict_tree(int tree, struct err *err)
 static int detached(struct root *root, const char *name, bool hot, struct err *err)
 {
     _cleanup_close_ int dir = root_open_code(root, name, hot, err);
+    if (dir < 0)
+        return dir;
+    _cleanup_close_ int tree = kernel_open_tree(
+        dir, "", AT_EMPTY_PATH | KERNEL_OPEN_TREE_CLONE | KERNEL_OPEN_TREE_CLOEXEC);
+    if (tree < 0)
+        return err_errno(err, errno, "open_tree %.100s", name);
+    int r = restrict_tree(tree, err);
+    return r < 0 ? r : TAKE_FD(tree);
+}
+
+int root_image(struct root *root, const char *name, struct err *err)
+{
+    _cleanup_close_ int dir = open_beneath(root->images_dir, name, err);
     if (dir < 0)
         return dir;
     _cleanup_close_ int tree = kernel_open_tree(

@@ -16,15 +16,19 @@ struct root {
     bool nested;    // sandboxes have a user namespace of their own
     int own_mounts; // /proc/self/ns/mnt of the keeper
     int code_dir;   // <data-dir>/code
+    int images_dir; // <data-dir>/images
     char base[512]; // a tmpfs only the keeper sees: base/root the template, base/id the users
 };
 
 // Leaves the calling process in a private mount namespace. Needs the right to mount.
 int root_prepare(struct root *r, const struct keeper_config *config, bool nested, struct err *err);
 void root_finish(struct root *r);
-// In the new pid 1, already in its namespaces: makes the template's copy the root. Only
-// async-signal-safe calls. 0, or -errno with *step set to a constant.
-int root_enter(const struct root *r, unsigned slot, const char **step);
+// In the new pid 1, already in its namespaces: makes the template's copy the root, or `image` (a
+// tree of root_image(); -1: none) with the template's /proc, /tmp and so on. Only async-signal-safe
+// calls. 0, or -errno with *step set to a constant.
+int root_enter(const struct root *r, unsigned slot, int image, const char **step);
+// In the keeper: a detached, read-only mount of a container image's root; the descriptor.
+int root_image(struct root *r, const char *name, struct err *err);
 // In the keeper: the passwd file of a slot's user, once.
 int root_user(struct root *r, unsigned slot, unsigned uid, struct err *err);
 // In the keeper: mounts the code and layers of `b` into that mount namespace (a descriptor), and

@@ -39,7 +39,7 @@ static struct slot *take_free(struct keeper *k)
 // ---- making ----
 
 struct making {
-    int channel[2], output[2], procs[CGROUP_CONTROLLERS], group;
+    int channel[2], output[2], procs[CGROUP_CONTROLLERS], group, image;
     unsigned n_procs;
 };
 
@@ -52,11 +52,13 @@ static void making_finish(struct making *m)
     for (unsigned i = 0; i < m->n_procs; i++)
         closep(&m->procs[i]);
     closep(&m->group);
+    closep(&m->image);
 }
 
-static int prepare(struct keeper *k, struct slot *s, struct making *m, struct err *err)
+static int prepare(struct keeper *k, struct slot *s, const struct sandbox_binding *b,
+                   struct making *m, struct err *err)
 {
-    *m = (struct making){.channel = {-1, -1}, .output = {-1, -1}, .group = -1};
+    *m = (struct making){.channel = {-1, -1}, .output = {-1, -1}, .group = -1, .image = -1};
     int r = cgroup_make(&k->cgroups, s->group, err);
     if (r < 0)
         return r;
@@ -76,6 +78,15 @@ static int prepare(struct keeper *k, struct slot *s, struct making *m, struct er
         if (r < 0)
             return r;
     }
+    if (s->image) {
+        if (!k->spaces)
+            return err_set(err, -EOPNOTSUPP,
+                           "container images need mount namespaces, which this "
+                           "host or its isolation setting does not give");
+        m->image = root_image(&k->root, b->image_dir, err);
+        if (m->image < 0)
+            return m->image;
+    }
     m->group = k->facts.clone3 ? cgroup_open_dir(&k->cgroups, s->group) : -1;
     if (m->group < 0)
         m->n_procs = cgroup_open_procs(&k->cgroups, s->group, m->procs);
@@ -92,6 +103,7 @@ static _Noreturn void child(struct keeper *k, const struct slot *s, const struct
         .channel = m->channel[1],
         .output = m->output[1],
         .root = k->spaces ? &k->root : NULL,
+        .image = m->image,
         .spaces = k->spaces,
         .await_users = k->nested,
         .cgroup_space = k->spaces,
@@ -180,12 +192,13 @@ int slot_make(struct keeper *k, bool tracing, const struct sandbox_binding *b, s
                        .mounts = -1,
                        .connection = -1,
                        .tracing = tracing,
+                       .image = b && b->image_dir && b->image_dir[0],
                        .net = {-1, -1, -1, 0, 0}};
     snprintf(s->group, sizeof(s->group), "s%u", number);
     struct plain_paths paths;
     if (!k->spaces)
         plain_paths_init(k, s, b, &paths);
-    int r = prepare(k, s, &m, err);
+    int r = prepare(k, s, b, &m, err);
     if (r >= 0) {
         if (k->spaces && setns(s->net.ns, CLONE_NEWNET) < 0)
             abort(); // a namespace just made cannot be entered: nothing below would be safe
@@ -269,7 +282,7 @@ int slot_bind(struct keeper *k, struct slot *s, const struct sandbox_binding *b,
     if (r < 0)
         return r;
     r = k->spaces ? root_bind(&k->root, s->mounts, b, err) : plain_bind(k, s, b, err);
-    if (r >= 0 && b->code_dir && b->code_dir[0]) {
+    if (r >= 0 && (s->image || (b->code_dir && b->code_dir[0]))) {
         s->has_code = true;
         closep(&s->mounts);
     }
@@ -293,14 +306,14 @@ int slot_execute(struct keeper *k, struct slot *s, const struct sandbox_program 
 {
     static struct sandbox_program changed;
     struct protocol_writer w;
-    if (!runnable(k, p->argv[0]))
+    if (!s->image && !runnable(k, p->argv[0]))
         return err_set(err, -EACCES,
                        "'%.100s' is not an interpreter of this daemon, and not "
                        "below /var/task, /opt or /var/runtime",
                        p->argv[0]);
     changed = *p;
     if (!changed.cwd || !changed.cwd[0])
-        changed.cwd = s->has_code ? "/var/task" : "/";
+        changed.cwd = s->has_code && !s->image ? "/var/task" : "/";
     if (!k->spaces && plain_program(k, s, &changed) < 0)
         return err_set(err, -E2BIG, "arguments and variables are too long");
     protocol_begin(&w, k->out, PID1_EXEC, 0, 0);

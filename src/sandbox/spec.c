@@ -57,6 +57,13 @@ static int binding_check(const struct sandbox_binding *b, struct err *err)
     if (b->code_dir && b->code_dir[0] && !code_name_ok(b->code_dir, b->hot))
         return err_set(err, -EINVAL, "code directory '%.80s' is not a plain %s path", b->code_dir,
                        b->hot ? "absolute" : "relative");
+    if (b->image_dir && b->image_dir[0]) {
+        if (!code_name_ok(b->image_dir, false))
+            return err_set(err, -EINVAL, "image '%.80s' is not a plain relative path",
+                           b->image_dir);
+        if ((b->code_dir && b->code_dir[0]) || b->n_layers)
+            return err_set(err, -EINVAL, "an image comes without code and layers");
+    }
     for (unsigned i = 0; i < b->n_layers; i++)
         if (!b->layer_dirs[i] || !code_name_ok(b->layer_dirs[i], false))
             return err_set(err, -EINVAL, "layer %u is not a plain relative path", i);

@@ -51,6 +51,9 @@ struct sandbox_program {
 struct sandbox_binding {
     // Names below <data-dir>/code, such as "ab/abcdef…". code_dir NULL or "": no code (yet).
     const char *code_dir;
+    // A name below <data-dir>/images: the sandbox's root file system, in place of the host's /usr
+    // and our /etc; then code_dir is empty, and any program of it may run. With START only.
+    const char *image_dir;
     // Lowest first: a later layer's files hide an earlier one's at /opt.
     const char *layer_dirs[SANDBOX_MAX_LAYERS];
     unsigned n_layers;

@@ -4,6 +4,7 @@
 #include "engine/auth.h"
 #include "engine/sites.h"
 #include "http/server.h"
+#include "images/image.h"
 #include "os/log.h"
 #include "services/lambda/unpack.h"
 #include "wire/sigv4.h"
@@ -20,7 +21,8 @@ int code_store(struct lambda *l, struct call *c, const struct code_source *code,
 {
     (void)c;
     if (code->image_uri.len > 0)
-        return lambda_invalid(err, "ImageUri is not available in this version of Lambkin.");
+        return lambda_invalid(err, "Please don't provide ImageUri when the function's PackageType "
+                                   "is Zip.");
     if (code->s3_bucket.len > 0 || code->s3_key.len > 0) {
         if (!str_is_null(code->zip))
             return lambda_invalid(err, "Please do not provide other FunctionCode parameters when "
@@ -43,6 +45,45 @@ int code_store(struct lambda *l, struct call *c, const struct code_source *code,
     }
     return dry_run ? package_check(l->code_dir, code->zip, max_bytes, out, err)
                    : package_store(l->code_dir, code->zip, max_bytes, out, err);
+}
+
+int image_code_store(struct lambda *l, struct call *c, struct str uri, struct package *out,
+                     struct err *err)
+{
+    struct image *image = arena_new(c->arena, struct image);
+
+    if (!image)
+        return err_set(err, -ENOMEM, "out of memory");
+    int r = image_store(l->images_dir, uri, image_architecture(), c->arena, image, err);
+    if (r < 0)
+        return r;
+    *out = (struct package){.image = true};
+    memcpy(out->sha256, image->name, sizeof(out->sha256));
+    return 0;
+}
+
+// The URI without its tag, with the digest: it names the same content for ever.
+static struct str resolved_uri(struct call *c, const struct fn_version *v)
+{
+    struct str base = v->image_uri;
+    ptrdiff_t path = str_find_char(base, '/'), at = str_find_char(base, '@');
+
+    if (at < 0 && path >= 0) {
+        at = str_find_char(str_slice(base, (size_t)path, base.len), ':');
+        at = at < 0 ? at : at + path;
+    }
+    if (at >= 0)
+        base.len = (size_t)at;
+    return arena_printf(c->arena, "%.*s@sha256:%s", STR_ARG(base), v->sha256);
+}
+
+int image_code_location(struct call *c, const struct fn_version *v,
+                        struct lambda_function_code_location *out, struct err *err)
+{
+    out->repository_type = STR("ECR");
+    out->image_uri = v->image_uri;
+    out->resolved_image_uri = resolved_uri(c, v);
+    return str_is_null(out->resolved_image_uri) ? err_set(err, -ENOMEM, "out of memory") : 0;
 }
 
 void code_prepare(struct lambda *l, struct str runtime, const char *sha256,

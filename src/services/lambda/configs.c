@@ -93,6 +93,11 @@ static const char *host_architecture(void)
     return "x86_64";
 }
 
+const char *image_architecture(void)
+{
+    return strcmp(host_architecture(), "arm64") == 0 ? "arm64" : "amd64";
+}
+
 int fn_config_architectures(struct call *c, const struct lambda_architectures_list *in,
                             struct lambda_function_configuration *out, struct err *err)
 {
@@ -296,20 +301,69 @@ static int not_here(struct err *err, const char *what)
     return lambda_invalid(err, "%s is not available in this version of Lambkin.", what);
 }
 
+// Entrypoint and command together are one program's arguments.
+#define MAX_IMAGE_WORDS 31
+
+static int set_image_config(struct call *c, const struct lambda_image_config *in,
+                            struct lambda_function_configuration *out, struct err *err)
+{
+    struct lambda_image_config_response *r =
+        arena_new(c->arena, struct lambda_image_config_response);
+    struct lambda_image_config *copy = arena_new(c->arena, struct lambda_image_config);
+
+    if (!r || !copy)
+        return err_set(err, -ENOMEM, "out of memory");
+    out->image_config_response = NULL;
+    if (!in || (in->entry_point.n == 0 && in->command.n == 0 && in->working_directory.len == 0))
+        return 0;
+    if (in->entry_point.n + in->command.n > MAX_IMAGE_WORDS)
+        return lambda_invalid(err, "EntryPoint and Command of ImageConfig have more than %d words.",
+                              MAX_IMAGE_WORDS);
+    if (in->working_directory.len > 0 && in->working_directory.ptr[0] != '/')
+        return lambda_invalid(err, "WorkingDirectory of ImageConfig must be an absolute path.");
+    *copy = *in;
+    if (copy->entry_point.n == 0)
+        copy->entry_point.ptr = NULL;
+    if (copy->command.n == 0)
+        copy->command.ptr = NULL;
+    if (copy->working_directory.len == 0)
+        copy->working_directory = STR_NULL;
+    r->image_config = copy;
+    out->image_config_response = r;
+    return 0;
+}
+
+static int check_package_type(const struct lambda_create_function_in *in, struct err *err)
+{
+    bool has_uri = in->code && in->code->image_uri.len > 0;
+
+    if (str_eq(in->package_type, STR("Image"))) {
+        if (in->runtime.len > 0 || in->handler.len > 0 || in->layers.n > 0)
+            return lambda_invalid(err, "Please don't provide Handler or Runtime or Layer when the "
+                                       "intended function PackageType is Image.");
+        if (!has_uri || !str_is_null(in->code->zip_file) || in->code->s3_bucket.len > 0)
+            return lambda_invalid(err, "Please provide ImageUri, and nothing else, as the code of "
+                                       "a function with PackageType Image.");
+        return 0;
+    }
+    if (in->image_config || has_uri)
+        return lambda_invalid(err, "Please don't provide ImageConfig or ImageUri when the "
+                                   "intended function PackageType is Zip.");
+    if (in->runtime.len == 0 || in->handler.len == 0)
+        return lambda_invalid(err, "Runtime and Handler are mandatory parameters for functions "
+                                   "created with deployment packages.");
+    return 0;
+}
+
 int fn_config_create(struct lambda *l, struct call *c, const struct lambda_create_function_in *in,
                      struct lambda_function_configuration *out, struct config_layers *layers,
                      struct err *err)
 {
-    int r;
+    bool image = str_eq(in->package_type, STR("Image"));
+    int r = check_package_type(in, err);
 
-    if (str_eq(in->package_type, STR("Image")))
-        return not_here(err, "PackageType Image");
-    if (in->image_config || (in->code && in->code->image_uri.len > 0))
-        return lambda_invalid(err, "ImageConfig and ImageUri need the PackageType Image, which is "
-                                   "not available in this version of Lambkin.");
-    if (in->runtime.len == 0 || in->handler.len == 0)
-        return lambda_invalid(err, "Runtime and Handler are mandatory parameters for functions "
-                                   "created with deployment packages.");
+    if (r < 0)
+        return r;
     if (in->file_system_configs.n > 0)
         return not_here(err, "FileSystemConfigs");
     if (in->capacity_provider_config)
@@ -329,10 +383,11 @@ int fn_config_create(struct lambda *l, struct call *c, const struct lambda_creat
     out->description = str_is_null(in->description) ? STR("") : in->description;
     WIRE_SET(out, timeout, WIRE_GET(in, timeout, 3));
     WIRE_SET(out, memory_size, WIRE_GET(in, memory_size, 128));
-    out->package_type = STR("Zip");
+    out->package_type = image ? STR("Image") : STR("Zip");
     out->kms_key_arn = in->kms_key_arn;
     set_dead_letter(in->dead_letter_config, out);
-    r = set_runtime(c, in->runtime, out, err);
+    r = image ? set_image_config(c, in->image_config, out, err)
+              : set_runtime(c, in->runtime, out, err);
     if (r == 0)
         r = fn_config_architectures(c, &in->architectures, out, err);
     if (r == 0 && in->environment)
@@ -361,8 +416,18 @@ int fn_config_update(struct lambda *l, struct call *c,
 
     if (in->file_system_configs.n > 0)
         return not_here(err, "FileSystemConfigs");
-    if (in->image_config)
-        return not_here(err, "ImageConfig");
+    if (fn_config_is_image(out)) {
+        if (in->runtime.len > 0 || in->handler.len > 0 || in->layers.n > 0)
+            return lambda_invalid(err, "Please don't provide Handler or Runtime or Layer when the "
+                                       "intended function PackageType is Image.");
+        if (in->image_config)
+            r = set_image_config(c, in->image_config, out, err);
+        if (r < 0)
+            return r;
+    } else if (in->image_config) {
+        return lambda_invalid(err, "Please don't provide ImageConfig when the function's "
+                                   "PackageType is Zip.");
+    }
     if (in->capacity_provider_config)
         return not_here(err, "CapacityProviderConfig");
     if (in->durable_config)

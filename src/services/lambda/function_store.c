@@ -27,6 +27,7 @@ static const struct store_migration migrations[] = {
      " PRIMARY KEY (account, region, name, number)) {clustered};"
      "CREATE TABLE mappings (uuid TEXT NOT NULL PRIMARY KEY, account TEXT NOT NULL,"
      " region TEXT NOT NULL, doc TEXT NOT NULL) {clustered};"},
+    {"container images", "ALTER TABLE versions ADD COLUMN image_uri TEXT;"},
 };
 
 int lambda_store_open(struct lambda *l, struct err *err)
@@ -99,12 +100,14 @@ int fn_store_version(struct store_tx *tx, struct lambda *l, const struct fn *f,
         buf_addf(&layers, "%s%s", i ? " " : "", v->layer_sha256[i]);
     int64_t n = store_exec(
         tx, err,
-        "INSERT INTO versions (account, region, name, number, sha256, layers, doc, environment)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (account, region, name, number) DO UPDATE SET"
+        "INSERT INTO versions (account, region, name, number, sha256, layers, doc, environment,"
+        " image_uri) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+        " ON CONFLICT (account, region, name, number) DO UPDATE SET"
         " sha256 = excluded.sha256, layers = excluded.layers, doc = excluded.doc,"
-        " environment = excluded.environment",
+        " environment = excluded.environment, image_uri = excluded.image_uri",
         SQL_STR(f->account), SQL_STR(f->region), SQL_STR(f->name), SQL_I64((int64_t)v->number),
-        SQL_CSTR(v->sha256), SQL_STR(buf_str(&layers)), SQL_STR(doc), SQL_BLOB(box));
+        SQL_CSTR(v->sha256), SQL_STR(buf_str(&layers)), SQL_STR(doc), SQL_BLOB(box),
+        SQL_STR(v->image_uri));
     return n < 0 ? (int)n : 0;
 }
 
@@ -231,6 +234,7 @@ static int load_version(struct lambda *l, struct store_stmt *s, struct err *err)
         .name = f->name,
         .number = number,
         .sha256 = arena_cstr(&a, store_col_str(s, 4)),
+        .image_uri = store_col_is_null(s, 8) ? STR_NULL : store_col_str(s, 8),
         .layer_sha256 = layers,
         .n_layers = parse_layers(store_col_str(s, 5), layers),
     };
@@ -254,8 +258,8 @@ static int load_versions(struct lambda *l, struct store_tx *tx, struct err *err)
 {
     _cleanup_(store_resetp) struct store_stmt *s = NULL;
     int r = store_select(tx, &s, err,
-                         "SELECT account, region, name, number, sha256, layers, doc, environment"
-                         " FROM versions");
+                         "SELECT account, region, name, number, sha256, layers, doc, environment,"
+                         " image_uri FROM versions");
 
     if (r < 0)
         return r;

@@ -23,7 +23,8 @@ static uint64_t layer_bytes(struct lambda *l, const struct config_layers *layers
 static void set_code(struct call *c, const struct package *p,
                      struct lambda_function_configuration *out)
 {
-    out->code_sha256 = arena_str(c->arena, str_from(p->sha256_base64));
+    out->code_sha256 =
+        arena_str(c->arena, str_from(p->image ? p->sha256 : p->sha256_base64)); // as on AWS
     WIRE_SET(out, code_size, (int64_t)p->zip_bytes);
 }
 
@@ -137,8 +138,11 @@ int lambda_create_function(struct call *c, const struct lambda_create_function_i
                                      in->code ? in->code->s3_bucket : STR_NULL,
                                      in->code ? in->code->s3_key : STR_NULL,
                                      in->code ? in->code->s3_object_version : STR_NULL, STR_NULL};
-    r = code_store(l, c, &code, PACKAGE_MAX_UNPACKED_BYTES - layers.unpacked_bytes, false, &package,
-                   err);
+    if (fn_config_is_image(&config))
+        r = image_code_store(l, c, in->code->image_uri, &package, err);
+    else
+        r = code_store(l, c, &code, PACKAGE_MAX_UNPACKED_BYTES - layers.unpacked_bytes, false,
+                       &package, err);
     if (r < 0)
         return r;
     code_prepare(l, config.runtime, package.sha256, &layers);
@@ -159,6 +163,8 @@ int lambda_create_function(struct call *c, const struct lambda_create_function_i
     config.version = STR(LAMBDA_LATEST);
     touch(c, &config);
     struct version_parts parts = version_parts_of(f, 0, package.sha256, &layers);
+    if (package.image)
+        parts.image_uri = in->code->image_uri;
     r = fn_version_new(l, &parts, &config, &latest, err);
     *out = config;
     if (r == 0 && WIRE_GET(in, publish, false)) {
@@ -226,7 +232,8 @@ int lambda_get_function(struct call *c, const struct lambda_get_function_in *in,
     *out->configuration = *v->config;
     out->configuration->function_arn = t.arn;
     out->code->repository_type = STR("S3");
-    r = code_location(l, c, v->sha256, &out->code->location, err);
+    r = fn_config_is_image(v->config) ? image_code_location(c, v, out->code, err)
+                                      : code_location(l, c, v->sha256, &out->code->location, err);
     if (r < 0)
         return r;
     struct fn_record *tags = fn_record_of(t.fn, RECORD_TAGS, STR(""));
@@ -285,6 +292,7 @@ int lambda_update_function_code(struct call *c, const struct lambda_update_funct
     struct config_layers layers = {0};
     struct package package;
     struct str runtime;
+    bool image;
     int r;
 
     {
@@ -301,9 +309,16 @@ int lambda_update_function_code(struct call *c, const struct lambda_update_funct
             return r;
         version_layers(v, &layers);
         runtime = arena_str(c->arena, v->config->runtime);
+        image = fn_config_is_image(v->config);
     }
-    r = code_store(l, c, &code, PACKAGE_MAX_UNPACKED_BYTES - layer_bytes(l, &layers), dry_run,
-                   &package, err);
+    if (image && (in->image_uri.len == 0 || !str_is_null(in->zip_file) || in->s3_bucket.len > 0))
+        return lambda_invalid(err, "Please provide ImageUri when updating a function with "
+                                   "packageType Image.");
+    if (image)
+        r = image_code_store(l, c, in->image_uri, &package, err);
+    else
+        r = code_store(l, c, &code, PACKAGE_MAX_UNPACKED_BYTES - layer_bytes(l, &layers), dry_run,
+                       &package, err);
     if (r < 0)
         return r;
     if (!dry_run)
@@ -321,6 +336,10 @@ int lambda_update_function_code(struct call *c, const struct lambda_update_funct
         r = check_storage(locked, c, package.zip_bytes, err);
     if (r < 0)
         return r;
+    if (fn_config_is_image(v->config) != image) // made anew by somebody else meanwhile
+        return err_aws(err, &LAMBDA_RESOURCE_CONFLICT_EXCEPTION,
+                       "The function was replaced while "
+                       "its code was updated.");
     fn_version_hold(c, v);
     struct lambda_function_configuration config = *v->config;
     version_layers(v, &layers);
@@ -335,6 +354,8 @@ int lambda_update_function_code(struct call *c, const struct lambda_update_funct
     if (dry_run)
         return 0;
     struct version_parts parts = version_parts_of(t.fn, 0, package.sha256, &layers);
+    if (image)
+        parts.image_uri = in->image_uri;
     r = fn_version_new(l, &parts, &config, &latest, err);
     if (r == 0 && WIRE_GET(in, publish, false)) {
         parts.number = t.fn->next_version;
@@ -382,7 +403,8 @@ static int update_configuration(struct call *c,
                               (unsigned long long)PACKAGE_MAX_UNPACKED_BYTES);
     memcpy(sha256, v->sha256, SHA256_HEX_BYTES);
     touch(c, out);
-    const struct version_parts parts = version_parts_of(t.fn, 0, v->sha256, layers);
+    struct version_parts parts = version_parts_of(t.fn, 0, v->sha256, layers);
+    parts.image_uri = v->image_uri;
     r = fn_version_new(l, &parts, out, &latest, err);
     if (r == 0)
         r = replace_latest(l, t.fn, latest, NULL, err);

@@ -37,7 +37,8 @@ struct fn_version {
     uint64_t number;
     const struct lambda_function_configuration *config; // complete: what clients see
     struct function_config *snapshot;                   // what environments see
-    char sha256[SHA256_HEX_BYTES];                      // of the code
+    char sha256[SHA256_HEX_BYTES];                      // of the code, or the image's name
+    struct str image_uri;                               // as given; absent for a zip package
     char layer_sha256[LAMBDA_MAX_LAYERS][SHA256_HEX_BYTES];
     unsigned n_layers;
 };
@@ -99,7 +100,7 @@ struct mapping {
 struct lambda {
     struct engine *engine;
     struct store *store;
-    char *code_dir;
+    char *code_dir, *images_dir;
     struct secret_key key;
     pthread_mutex_t change;
     pthread_rwlock_t table;
@@ -179,6 +180,7 @@ struct version_parts {
     struct str account, region, name;
     uint64_t number;
     const char *sha256;
+    struct str image_uri;
     const char (*layer_sha256)[SHA256_HEX_BYTES];
     unsigned n_layers;
 };
@@ -257,6 +259,18 @@ struct code_source {
 };
 int code_store(struct lambda *l, struct call *c, const struct code_source *code, uint64_t max_bytes,
                bool dry_run, struct package *out, struct err *err);
+// The same for a container image.
+int image_code_store(struct lambda *l, struct call *c, struct str uri, struct package *out,
+                     struct err *err);
+// Where GetFunction says that the code is.
+int image_code_location(struct call *c, const struct fn_version *v,
+                        struct lambda_function_code_location *out, struct err *err);
+// "amd64" | "arm64": what images of this host's architecture say.
+const char *image_architecture(void);
+static inline bool fn_config_is_image(const struct lambda_function_configuration *c)
+{
+    return str_eq(c->package_type, STR("Image"));
+}
 // Compiles what the runtime of this name wants compiled, in the code and its layers.
 void code_prepare(struct lambda *l, struct str runtime, const char *sha256,
                   const struct config_layers *layers);

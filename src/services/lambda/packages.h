@@ -14,6 +14,7 @@
 #define PACKAGE_SHA_BASE64_BYTES 45
 
 struct package {
+    bool image;                                   // a container image: sha256 is its digest
     char sha256[SHA256_HEX_BYTES];                // lower case hex
     char sha256_base64[PACKAGE_SHA_BASE64_BYTES]; // CodeSha256
     uint64_t zip_bytes, unpacked_bytes;

@@ -1,6 +1,7 @@
 // service.c - the Lambda service: its operations, its start and its end.
 #include "services/lambda/lambda_impl.h"
 
+#include "images/image.h"
 #include "os/file.h"
 #include "os/log.h"
 
@@ -50,8 +51,10 @@ static void collect_code(struct lambda *l)
     struct map used;
 
     map_init(&used);
-    if (start_use(l, &used) == 0)
+    if (start_use(l, &used) == 0) {
         package_collect(l->code_dir, &used);
+        image_collect(l->images_dir, &used);
+    }
     map_finish(&used);
 }
 
@@ -64,11 +67,14 @@ static int lambda_start(struct engine *e, struct err *err)
 
     l->engine = e;
     l->code_dir = engine_path(e, "code");
-    if (!l->code_dir || !db || !key)
+    l->images_dir = engine_path(e, "images");
+    if (!l->code_dir || !l->images_dir || !db || !key)
         return err_set(err, -ENOMEM, "out of memory");
     r = mkdir_p(db, 0700, err);
     if (r == 0)
         r = mkdir_p(l->code_dir, 0755, err);
+    if (r == 0)
+        r = mkdir_p(l->images_dir, 0711, err);
     if (r == 0)
         r = secret_key_open(key, &l->key, err);
     if (r == 0)
@@ -103,7 +109,8 @@ static void lambda_stop(struct engine *e)
     store_close(l->store);
     l->store = NULL;
     free(l->code_dir);
-    l->code_dir = NULL;
+    free(l->images_dir);
+    l->code_dir = l->images_dir = NULL;
 }
 
 static const struct engine_op ops[] = {

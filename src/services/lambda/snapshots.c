@@ -6,6 +6,8 @@
 
 #include "base/timefmt.h"
 #include "base/uuid.h"
+#include "images/image.h"
+#include "os/log.h"
 #include "os/random.h"
 
 #include <errno.h>
@@ -104,6 +106,95 @@ static struct str code_path(struct function_config *f, const char *code_dir, con
     return arena_printf(&f->arena, "%s/%s", code_dir, sha256);
 }
 
+static int copy_words(struct function_config *f, const struct str *from, size_t n, struct str **to,
+                      size_t *n_to)
+{
+    *to = arena_new_array(&f->arena, struct str, n + 1);
+    if (!*to)
+        return -ENOMEM;
+    for (size_t i = 0; i < n; i++)
+        (*to)[i] = from[i].len > 0 ? function_config_str(f, from[i]) : STR("");
+    *n_to = n;
+    return 0;
+}
+
+static int image_variables(struct function_config *f, const struct image *image)
+{
+    f->image_variables = arena_new_array(&f->arena, struct function_variable, image->n_env + 1);
+    if (!f->image_variables)
+        return -ENOMEM;
+    for (size_t i = 0; i < image->n_env; i++) {
+        struct str rest = image->env[i], name;
+        if (!str_next(&rest, '=', &name) || str_is_null(rest) || name.len == 0)
+            continue;
+        f->image_variables[f->n_image_variables++] = (struct function_variable){
+            function_config_str(f, name), rest.len > 0 ? function_config_str(f, rest) : STR("")};
+    }
+    return 0;
+}
+
+// PATH as the program will have it: the function's, the image's, the usual.
+static struct str image_path(const struct function_config *f)
+{
+    for (size_t i = 0; i < f->n_variables; i++)
+        if (str_eq(f->variables[i].name, STR("PATH")))
+            return f->variables[i].value;
+    for (size_t i = 0; i < f->n_image_variables; i++)
+        if (str_eq(f->image_variables[i].name, STR("PATH")))
+            return f->image_variables[i].value;
+    return STR("/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
+}
+
+// The image's configuration with ImageConfig over it. An entrypoint given there replaces the
+// image's command too, as everywhere with containers.
+static int snapshot_image(struct lambda *l, struct fn_version *v, struct function_config *f,
+                          struct err *err)
+{
+    static const struct lambda_image_config none;
+    const struct lambda_image_config_response *given = v->config->image_config_response;
+    const struct lambda_image_config *over =
+        given && given->image_config ? given->image_config : &none;
+    _cleanup_(arena_finish) struct arena a;
+    struct image image;
+    struct err why = ERR_INIT;
+    int r;
+
+    f->image_dir = arena_printf(&f->arena, "%s/root", v->sha256);
+    arena_init(&a, (size_t)64 << 20);
+    if (image_load(l->images_dir, v->sha256, &a, &image, &why) < 0) {
+        log_error("the image of %.*s: %s", STR_ARG(f->arn), why.message);
+        return 0; // its invocations say that it has no program
+    }
+    bool own_entry = over->entry_point.n > 0, own_command = over->command.n > 0;
+    r = copy_words(f, own_entry ? over->entry_point.ptr : image.entrypoint,
+                   own_entry ? over->entry_point.n : image.n_entrypoint, &f->entrypoint,
+                   &f->n_entrypoint);
+    if (r == 0)
+        r = copy_words(f, own_command ? over->command.ptr : image.command,
+                       own_command ? over->command.n
+                       : own_entry ? 0
+                                   : image.n_command,
+                       &f->command, &f->n_command);
+    if (r == 0)
+        r = image_variables(f, &image);
+    if (r < 0)
+        return err_set(err, -ENOMEM, "out of memory");
+    struct str cwd = over->working_directory.len > 0 ? over->working_directory : image.working_dir;
+    if (cwd.len > 0)
+        f->working_dir =
+            arena_printf(&f->arena, "%s%.*s", cwd.ptr[0] == '/' ? "" : "/", STR_ARG(cwd));
+    struct str *first = f->n_entrypoint ? f->entrypoint : f->n_command ? f->command : NULL;
+    if (!first)
+        return 0;
+    struct str program;
+    if (!image_program(l->images_dir, v->sha256, *first, f->working_dir, image_path(f), &f->arena,
+                       &program))
+        program = arena_printf(&f->arena, "%s%.*s", str_starts(*first, STR("/")) ? "" : "/",
+                               STR_ARG(*first)); // starting it will say that it is not there
+    *first = program;
+    return str_is_null(program) ? err_set(err, -ENOMEM, "out of memory") : 0;
+}
+
 static int snapshot_make(struct lambda *l, struct fn_version *v, const struct version_parts *p,
                          struct err *err)
 {
@@ -127,7 +218,9 @@ static int snapshot_make(struct lambda *l, struct fn_version *v, const struct ve
     f->memory_mb = (unsigned)WIRE_GET(c, memory_size, 128);
     f->tmp_mb = c->ephemeral_storage ? (unsigned)c->ephemeral_storage->size : 512;
     f->timeout_ms = (unsigned)WIRE_GET(c, timeout, 3) * 1000;
-    f->code_dir = code_path(f, l->code_dir, v->sha256);
+    bool is_image = fn_config_is_image(c);
+    if (!is_image)
+        f->code_dir = code_path(f, l->code_dir, v->sha256);
     for (unsigned i = 0; i < v->n_layers; i++)
         f->layer_dirs[i] = code_path(f, l->code_dir, v->layer_sha256[i]);
     f->n_layers = v->n_layers;
@@ -145,8 +238,12 @@ static int snapshot_make(struct lambda *l, struct fn_version *v, const struct ve
     f->snap_start =
         v->number > 0 && c->snap_start && str_eq(c->snap_start->apply_on, STR("PublishedVersions"));
     f->network = c->vpc_config && c->vpc_config->subnet_ids.n > 0;
-    if (snapshot_variables(f, c) < 0 || str_is_null(f->arn) || str_is_null(f->code_dir))
+    if (snapshot_variables(f, c) < 0 || str_is_null(f->arn) ||
+        (!is_image && str_is_null(f->code_dir)))
         return err_set(err, -ENOMEM, "out of memory");
+    int r = is_image ? snapshot_image(l, v, f, err) : 0;
+    if (r < 0)
+        return r;
     function_config_seal(f);
     return 0;
 }
@@ -183,6 +280,7 @@ int fn_version_from_docs(struct lambda *l, const struct version_parts *p, struct
     v->number = p->number;
     v->n_layers = p->n_layers;
     snprintf(v->sha256, sizeof(v->sha256), "%s", p->sha256);
+    v->image_uri = str_is_null(p->image_uri) ? STR_NULL : arena_str(&v->arena, p->image_uri);
     for (unsigned i = 0; i < p->n_layers; i++)
         snprintf(v->layer_sha256[i], sizeof(v->layer_sha256[i]), "%s", p->layer_sha256[i]);
 

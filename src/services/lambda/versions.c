@@ -90,7 +90,8 @@ int lambda_publish_version(struct call *c, const struct lambda_publish_version_i
     if (!str_is_null(in->description))
         out->description = in->description;
     version_as_published(c, f, f->next_version, out);
-    const struct version_parts parts = version_parts_of(f, f->next_version, v->sha256, &layers);
+    struct version_parts parts = version_parts_of(f, f->next_version, v->sha256, &layers);
+    parts.image_uri = v->image_uri;
     r = fn_version_new(l, &parts, out, &published, err);
     if (r == 0 && fn_reserve(l, f) < 0)
         r = err_set(err, -ENOMEM, "out of memory");
