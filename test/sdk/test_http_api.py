@@ -413,6 +413,24 @@ def test_lambda_authorizer_simple(api, echo, authorizer):
         assert json.loads(data) == {"message": message or "Internal Server Error"}
 
 
+def test_identity_sources_are_told_apart(api, echo):
+    a = api()
+    f = echo_function(a.daemon, """
+def handler(event, context):
+    return {"isAuthorized": True, "context": {"n": len(event["identitySource"]),
+                                              "first": event["identitySource"][0]}}
+""")
+    k = with_authorizer(a, f, AuthorizerPayloadFormatVersion="2.0", EnableSimpleResponses=True,
+                        IdentitySource=["$request.querystring.a", "$request.querystring.b"],
+                        AuthorizerResultTtlInSeconds=300)
+    a.route("GET /x", a.integration(echo), AuthorizationType="CUSTOM", AuthorizerId=k)
+    for query, first in (("a=1%0A2&b=3", "1\n2"), ("a=1&b=2%0A3", "1")):
+        e = a.json("/x?" + query)
+        assert e["requestContext"]["authorizer"]["lambda"] == {"n": 2, "first": first}
+    assert a.call("/x?a=1")[0].status == 401
+    f.delete()
+
+
 def test_lambda_authorizer_policy_and_cache(api, echo, authorizer):
     a = api()
     k = with_authorizer(a, authorizer, AuthorizerPayloadFormatVersion="1.0",

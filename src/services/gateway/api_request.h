@@ -36,7 +36,8 @@ struct api_request {
     struct invocation authorizer_invocation;
     struct lambda_target authorizer_target;
     struct buf authorizer_event;
-    struct str identity; // joined identity sources: key of the cache
+    struct str identities[8]; // what the authorizer's identity sources say
+    struct str identity;      // all of them: key of the cache
     struct http_client_call *upstream;
     struct work work;
     struct loop_task task;

@@ -55,7 +55,7 @@ static void authorize_iam(struct api_request *r)
 // ---- identity sources
 // ----------------------------------------------------------------------------
 
-// All of them, joined; absent when one is missing.
+// All of them, each with its length: no value can look like two. Absent when one is missing.
 static struct str identity_of(struct api_request *r)
 {
     const struct api_authorizer *a = r->route->authorizer;
@@ -65,8 +65,8 @@ static struct str identity_of(struct api_request *r)
         struct str value = api_variable(r, a->sources[i]);
         if (value.len == 0)
             return STR_NULL;
-        all = arena_printf(r->c->arena, "%.*s%s%.*s", STR_ARG(all), i > 0 ? "\n" : "",
-                           STR_ARG(value));
+        r->identities[i] = value;
+        all = arena_printf(r->c->arena, "%.*s%zu:%.*s", STR_ARG(all), value.len, STR_ARG(value));
     }
     return all;
 }
@@ -166,7 +166,7 @@ static void token_work(struct work *w)
 
 static void authorize_jwt(struct api_request *r)
 {
-    struct str token = identity_of(r);
+    struct str token = identity_of(r).ptr ? r->identities[0] : STR_NULL;
     struct authorizer_decision d;
 
     if (token.len > 7 && str_eq_nocase(str_slice(token, 0, 7), STR("Bearer ")))
@@ -208,7 +208,7 @@ static struct str route_arn(struct api_request *r)
 static int authorizer_event(struct api_request *r, struct err *err)
 {
     const struct api_authorizer *a = r->route->authorizer;
-    struct str rest = r->identity, one;
+    struct str joined = r->identities[0];
     struct http_event event;
     struct buf plain;
 
@@ -225,12 +225,15 @@ static int authorizer_event(struct api_request *r, struct err *err)
         jw_member_str(&w, a->format == 1 ? "methodArn" : "routeArn", route_arn(r));
         jw_key(&w, STR("identitySource"));
         if (a->format == 1) {
-            jw_str(&w, r->identity);
-            jw_member_str(&w, "authorizationToken", r->identity);
+            for (unsigned i = 1; i < a->n_sources; i++)
+                joined = arena_printf(r->c->arena, "%.*s,%.*s", STR_ARG(joined),
+                                      STR_ARG(r->identities[i]));
+            jw_str(&w, joined);
+            jw_member_str(&w, "authorizationToken", joined);
         } else {
             jw_array_begin(&w);
-            while (str_next(&rest, '\n', &one))
-                jw_str(&w, one);
+            for (unsigned i = 0; i < a->n_sources; i++)
+                jw_str(&w, r->identities[i]);
             jw_array_end(&w);
         }
         buf_add_char(&r->authorizer_event, ',');
