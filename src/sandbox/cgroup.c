@@ -272,9 +272,29 @@ static int enable_v2(struct cgroup_tree *t, const char *own)
     return cgroup_write(dir, ".", "cgroup.subtree_control", want);
 }
 
+// Kills what is in the folders below `path`; v1: thawed where this is the freezer's hierarchy.
+static void kill_below(const char *path, int depth)
+{
+    DIR *d = depth < 4 ? opendir(path) : NULL;
+    struct dirent *e;
+    while (d && (e = readdir(d))) {
+        char sub[1024];
+        if (e->d_type != DT_DIR || e->d_name[0] == '.')
+            continue;
+        int n = snprintf(sub, sizeof(sub), "%s/%s", path, e->d_name);
+        if (n < 0 || (size_t)n >= sizeof(sub))
+            continue;
+        kill_below(sub, depth + 1);
+        cgroup_kill_listed(sub);
+    }
+    if (d)
+        closedir(d);
+}
+
 // A keeper that lives holds a lock on its folder; what nobody holds was left by one that was
-// killed, for a data directory that may never be used again.
-static void remove_orphans(const char *own)
+// killed, for a data directory that may never be used again. `only_kill`: in the freezer's
+// hierarchy, before the folders of any are removed, because frozen processes do not die.
+static void remove_orphans(const char *own, bool only_kill)
 {
     DIR *d = opendir(own);
     struct dirent *e;
@@ -288,6 +308,10 @@ static void remove_orphans(const char *own)
             continue;
         _cleanup_close_ int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0) {
+            if (only_kill) {
+                kill_below(path, 0);
+                continue;
+            }
             remove_below(path, 0);
             rmdir(path);
         }
@@ -299,7 +323,7 @@ static void remove_orphans(const char *own)
 // Makes and locks the folder; one that somebody swept away in between is made again.
 static int make_locked(const char *path, struct err *err)
 {
-    for (int tries = 0; tries < 10; tries++) {
+    for (int tries = 0; tries < 500; tries++) { // 10 s: another keeper may be sweeping it
         struct stat named, opened;
         if (mkdir(path, 0755) < 0 && errno != EEXIST)
             return err_errno(err, errno, "mkdir %s", path);
@@ -324,7 +348,7 @@ static int open_controller(struct cgroup_tree *t, int c, const char *tag, const 
     int n = snprintf(t->paths[c], sizeof(t->paths[c]), "%s/lambkin-%s", own, tag);
     if (n < 0 || (size_t)n >= sizeof(t->paths[c]))
         return err_set(err, -ENAMETOOLONG, "cgroup path is too long");
-    remove_orphans(own);
+    remove_orphans(own, false);
     t->dirs[c] = make_locked(t->paths[c], err);
     if (t->dirs[c] < 0)
         return t->dirs[c];
@@ -374,6 +398,8 @@ int cgroup_tree_open(struct cgroup_tree *t, const char *tag, struct err *err)
         return 0;
     }
     bool any = false;
+    if (t->has[CGROUP_FREEZER])
+        remove_orphans(t->paths[CGROUP_FREEZER], true);
     for (int c = 0; c < CGROUP_CONTROLLERS; c++) {
         struct err e = ERR_INIT;
         if (t->has[c] && open_controller(t, c, tag, NULL, &e) < 0)
