@@ -1,5 +1,5 @@
-// image_guest.c - the program inside the images of test_images.py: answers, through the Runtime API,
-// questions about what it sees. An event is one JSON string, "verb argument", without escapes.
+// image_guest.c - the program inside the images of test_images.py: answers, through the Runtime
+// API, questions about what it sees. An event is one JSON string, "verb argument", without escapes.
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <dirent.h>
@@ -187,7 +187,8 @@ int main(int argc, char **argv)
         return 1;
     for (;;) {
         static char request[(1 << 20) + 1024], id[128];
-        exchange(api, "GET /2018-06-01/runtime/invocation/next HTTP/1.1\r\nHost: api\r\n\r\n", &body);
+        exchange(api, "GET /2018-06-01/runtime/invocation/next HTTP/1.1\r\nHost: api\r\n\r\n",
+                 &body);
         char *at = strcasestr(room, "\r\nlambda-runtime-aws-request-id:");
         if (!at || sscanf(at + 32, " %100[^\r]", id) != 1)
             return 1;

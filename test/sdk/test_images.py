@@ -29,6 +29,17 @@ def place():
     shutil.rmtree(path, ignore_errors=True)
 
 
+def create_image(daemon, name, uri, **options):
+    try:
+        return daemon.client("lambda").create_function(
+            FunctionName=name, PackageType="Image", Role=harness.ROLE, Code={"ImageUri": uri},
+            **options)
+    except ClientError as e:
+        if "need mount namespaces" in e.response["Error"]["Message"]:
+            pytest.skip("this host has no mount namespaces, which images need")
+        raise
+
+
 @pytest.fixture
 def create(daemon):
     made = []
@@ -36,9 +47,7 @@ def create(daemon):
     def factory(uri, wait=True, **options):
         name = harness.unique_name("image")
         options.setdefault("Timeout", 30)
-        created = daemon.client("lambda").create_function(
-            FunctionName=name, PackageType="Image", Role=harness.ROLE, Code={"ImageUri": uri},
-            **options)
+        created = create_image(daemon, name, uri, **options)
         function = harness.Function(daemon, name, created["FunctionArn"])
         made.append(function)
         function.created = created
@@ -191,8 +200,7 @@ def test_restart_and_collection(new_daemon, place, guest):
     for name in ("kept", "gone"):
         code = uri if name == "kept" else Image(
             [[file("guest", guest, 0o755)]], Entrypoint=["/guest"]).write_layout(place + "/other")
-        lam.create_function(FunctionName=name, PackageType="Image", Role=harness.ROLE,
-                            Code={"ImageUri": code})
+        create_image(d, name, code)
     images = os.path.join(d.data_dir, "images")
     assert len(os.listdir(images)) == 2
     lam.delete_function(FunctionName="gone")
@@ -239,9 +247,7 @@ def test_refused_parameters(create, place, guest, lam):
 def test_registry_without_skopeo(new_daemon):
     d = new_daemon(env={"PATH": "/nonexistent"})
     with pytest.raises(ClientError) as e:
-        d.client("lambda").create_function(
-            FunctionName="r", PackageType="Image", Role=harness.ROLE,
-            Code={"ImageUri": "000000000000.dkr.ecr.us-east-1.amazonaws.com/repository:tag"})
+        create_image(d, "r", "000000000000.dkr.ecr.us-east-1.amazonaws.com/repository:tag")
     assert "skopeo" in e.value.response["Error"]["Message"]
 
 
@@ -311,15 +317,18 @@ def test_links_do_not_lead_out(daemon, create, place, guest):
     victim = place + "/victim"
     os.mkdir(victim)
     os.chmod(victim, 0o777)
-    f = create(Image([
-        [folder(victim[1:]), file("guest", guest, 0o755), link("escape", victim), link("up", "../../../../.." + victim),
-         link("sys", victim), link("proc", victim), link("etc", "/new-etc"), folder("new-etc")],
+    image = Image([
+        [folder(victim[1:]), file("guest", guest, 0o755), link("escape", victim),
+         link("up", "../../../../.." + victim), link("sys", victim), link("proc", victim),
+         link("etc", "/new-etc"), folder("new-etc")],
         [file("escape/planted", "1"), file("up/planted2", "2"), file("sys/planted3", "3"),
          file("escape/.wh.victim"), file(".wh.nothing")],
-    ], Entrypoint=["/guest"]).write_layout(place + "/layout"))
+    ], Entrypoint=["/guest"])
+    f = create(image.write_layout(place + "/layout"))
     assert os.listdir(victim) == []
-    assert f.call("read /escape/planted") == "1"
-    assert f.call("read %s/planted2" % victim) == "2"
+    inside = os.path.join(daemon.data_dir, "images", image.digest, "root") + victim
+    assert sorted(os.listdir(inside)) == ["planted", "planted2", "planted3"]
     assert f.call("create /tmp/x") is True
-    assert os.listdir(victim) == []
     assert "localhost" in f.call("read /etc/hosts")
+    assert f.call("list /sys") == []
+    assert os.listdir(victim) == []

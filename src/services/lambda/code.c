@@ -6,6 +6,7 @@
 #include "http/server.h"
 #include "images/image.h"
 #include "os/log.h"
+#include "sandbox/client.h"
 #include "services/lambda/unpack.h"
 #include "wire/sigv4.h"
 
@@ -51,9 +52,15 @@ int image_code_store(struct lambda *l, struct call *c, struct str uri, struct pa
                      struct err *err)
 {
     struct image *image = arena_new(c->arena, struct image);
+    struct keeper_status host = {0};
 
     if (!image)
         return err_set(err, -ENOMEM, "out of memory");
+    if (runtime_keeper())
+        keeper_degree(runtime_keeper(), &host);
+    if (host.connected && !host.mounts)
+        return lambda_invalid(err, "Container images cannot run here: they need mount namespaces, "
+                                   "which this host or its isolation setting does not give.");
     int r = image_store(l->images_dir, uri, image_architecture(), c->arena, image, err);
     if (r < 0)
         return r;
