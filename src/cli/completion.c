@@ -25,10 +25,12 @@ static void complete_bash(void)
     printf(
         "    esac\n"
         "    case \"$verb\" in\n"
-        "    deploy) COMPREPLY=($(compgen -f -- \"$word\")) ;;\n"
+        "    deploy|dev) COMPREPLY=($(compgen -f -- \"$word\")) ;;\n"
         "    invoke|logs|rm|url) COMPREPLY=($(compgen -W \"$(lambkin ls --names 2>/dev/null)\" -- "
         "\"$word\")) ;;\n"
         "    runtime) COMPREPLY=($(compgen -W \"install python nodejs java\" -- \"$word\")) ;;\n"
+        "    init) COMPREPLY=($(compgen -W \"python nodejs typescript go rust java ruby c\" -- "
+        "\"$word\")) ;;\n"
         "    completion) COMPREPLY=($(compgen -W \"bash zsh\" -- \"$word\")) ;;\n"
         "    esac\n"
         "}\n"

@@ -2,10 +2,11 @@
 //
 // What is not said by a flag is found in the files for a new function and left as it is for one
 // that exists.
+#include "cli/deploy.h"
+
 #include "base/base64.h"
 #include "base/cleanup.h"
-#include "cli/client.h"
-#include "cli/package.h"
+#include "base/hash.h"
 #include "cli/verb.h"
 #include "os/file.h"
 #include "os/time.h"
@@ -19,15 +20,6 @@
 #define API "2015-03-31"
 #define MAX_BODY_BYTES ((size_t)400 << 20)
 #define ACTIVE_LIMIT_MS 120000
-
-struct deploy {
-    struct client client;
-    const char *name, *runtime, *handler, *timeout, *memory, *role, *architecture;
-    struct arg_values env;
-    struct package_kind kind;
-    struct str zip;
-    bool created;
-};
 
 static int read_package(struct deploy *d, const char *path, struct buf *zip, struct err *err)
 {
@@ -50,8 +42,7 @@ static int read_package(struct deploy *d, const char *path, struct buf *zip, str
     return r < 0 ? r : package_kind_of_zip(&d->client.arena, d->zip, &d->kind, err);
 }
 
-// The folder's or zip's own name, with what no function may be called replaced.
-static const char *name_from_path(struct arena *a, const char *path)
+const char *deploy_name(struct arena *a, const char *path)
 {
     _cleanup_free_ char *real = realpath(path, NULL);
     struct str name = str_from(real ? real : path);
@@ -80,7 +71,7 @@ static void write_number(struct json_writer *w, const char *key, const char *tex
     }
 }
 
-static int check_numbers(const struct deploy *d, struct err *err)
+int deploy_check(const struct deploy *d, struct err *err)
 {
     int64_t n;
 
@@ -254,11 +245,10 @@ static int wait_active(struct deploy *d, struct str *configuration, struct err *
     }
 }
 
-static int update(struct deploy *d, struct err *err)
+static int send_code(struct deploy *d, struct err *err)
 {
     struct buf body;
     struct json_writer w;
-    struct str ignored;
     int r;
 
     buf_init(&body, MAX_BODY_BYTES);
@@ -268,6 +258,16 @@ static int update(struct deploy *d, struct err *err)
     jw_object_end(&w);
     r = send_json(d, "PUT", client_function_path(&d->client, API, d->name, "/code"), &body, err);
     buf_finish(&body);
+    return r;
+}
+
+static int update(struct deploy *d, struct err *err)
+{
+    struct buf body;
+    struct json_writer w;
+    struct str ignored;
+    int r = send_code(d, err);
+
     if (r < 0 || !(d->runtime || d->handler || d->timeout || d->memory || d->role || d->env.n))
         return r;
     r = wait_active(d, &ignored, err);
@@ -284,8 +284,7 @@ static int update(struct deploy *d, struct err *err)
     return r;
 }
 
-// The function's URL, absent when it has none.
-static struct str function_url(struct deploy *d)
+struct str deploy_url(struct deploy *d)
 {
     const struct client_call call = {
         .service = "lambda",
@@ -304,19 +303,17 @@ static struct str function_url(struct deploy *d)
     return url;
 }
 
-static int deploy(struct deploy *d, const char *path, struct err *err)
+int deploy_run(struct deploy *d, const char *path, struct str *configuration, struct err *err)
 {
     struct buf zip;
     struct http_client_response answer = {0};
     const struct json_value *v = NULL;
-    struct str configuration = STR_NULL, url;
-    int64_t started_ms = os_mono_ms();
     int r;
 
     buf_init(&zip, PACKAGE_MAX_BYTES);
     r = read_package(d, path, &zip, err);
     if (!d->name)
-        d->name = name_from_path(&d->client.arena, path);
+        d->name = deploy_name(&d->client.arena, path);
     if (r == 0) {
         client_progress(&d->client, "sending %zu kB", d->zip.len / 1024);
         r = look(d, &answer, &v, err);
@@ -325,18 +322,54 @@ static int deploy(struct deploy *d, const char *path, struct err *err)
         else if (r >= 0 || answer.status == 200) // a failed one is mended by an update
             r = update(d, err);
         http_client_response_finish(&answer);
+        d->sent = hash_table(d->zip);
     }
     buf_finish(&zip);
+    d->zip = STR_NULL;
     if (r == 0)
-        r = wait_active(d, &configuration, err);
+        r = wait_active(d, configuration, err);
     client_progress_end(&d->client);
+    return r;
+}
+
+int deploy_code(struct deploy *d, const char *path, struct err *err)
+{
+    struct str configuration;
+    struct buf zip;
+    int r;
+
+    buf_init(&zip, PACKAGE_MAX_BYTES);
+    r = read_package(d, path, &zip, err);
+    if (r == 0 && hash_table(d->zip) != d->sent) {
+        d->sent = 0;
+        r = send_code(d, err);
+        if (r == 0)
+            r = wait_active(d, &configuration, err);
+        if (r == 0) {
+            d->sent = hash_table(d->zip);
+            r = 1;
+        }
+    }
+    buf_finish(&zip);
+    d->zip = STR_NULL;
+    client_progress_end(&d->client);
+    return r;
+}
+
+static int deploy(struct deploy *d, const char *path, struct err *err)
+{
+    const struct json_value *v = NULL;
+    struct str configuration = STR_NULL, url;
+    int64_t started_ms = os_mono_ms();
+    int r = deploy_run(d, path, &configuration, err);
+
     if (r < 0)
         return r;
     if (d->client.json) {
         printf("%.*s\n", STR_ARG(configuration));
         return 0;
     }
-    url = function_url(d);
+    url = deploy_url(d);
     r = json_parse(&d->client.arena, configuration, &v, err);
     if (r < 0)
         return r;
@@ -362,17 +395,10 @@ int deploy_main(int argc, char **argv)
     client_init(&d.client);
     const struct arg table[] = {
         CLIENT_ARGS(&d.client),
-        {.name = "--name", .value = &d.name},
-        {.name = "--runtime", .value = &d.runtime},
-        {.name = "--handler", .value = &d.handler},
-        {.name = "--timeout", .value = &d.timeout},
-        {.name = "--memory", .value = &d.memory},
-        {.name = "--role", .value = &d.role},
-        {.name = "--architecture", .value = &d.architecture},
-        {.name = "--env", .values = &d.env},
+        DEPLOY_ARGS(&d),
     };
     if (args_parse(argc, argv, table, ARRAY_LEN(table), &words, &err) < 0 ||
-        check_numbers(&d, &err) < 0) {
+        deploy_check(&d, &err) < 0) {
         cli_fail(&err);
         code = EXIT_USAGE;
     } else if (words.n != 1) {

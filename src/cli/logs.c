@@ -2,9 +2,10 @@
 //
 // Following asks again for what is newer than the newest event seen, and for that millisecond
 // itself: events that share it are told apart by their ids.
+#include "cli/logs.h"
+
 #include "base/cleanup.h"
 #include "base/timefmt.h"
-#include "cli/client.h"
 #include "cli/verb.h"
 #include "os/time.h"
 
@@ -13,17 +14,6 @@
 #include <time.h>
 
 #define FOLLOW_MS 400
-#define MAX_SEEN 4096 // ids within one millisecond
-
-struct logs {
-    struct client client;
-    const char *since, *filter, *function;
-    bool follow;
-    int64_t from_ms;
-    struct arena ids; // of the newest millisecond
-    struct str seen[MAX_SEEN];
-    unsigned n_seen;
-};
 
 // "90s", "10m", "2h", "1d" before now.
 static int parse_since(const char *text, int64_t *ms, struct err *err)
@@ -56,7 +46,7 @@ static bool is_new(struct logs *l, struct str id, int64_t ms)
     for (unsigned i = 0; i < l->n_seen; i++)
         if (str_eq(l->seen[i], id))
             return false;
-    if (l->n_seen < MAX_SEEN)
+    if (l->n_seen < ARRAY_LEN(l->seen))
         l->seen[l->n_seen++] = arena_str(&l->ids, id);
     return true;
 }
@@ -94,8 +84,7 @@ static void write_request(const struct logs *l, struct buf *body, struct str tok
     jw_object_end(&w);
 }
 
-// One look at everything from l->from_ms on. -ENOENT when there is no log yet.
-static int look(struct logs *l, struct err *err)
+int logs_look(struct logs *l, struct err *err)
 {
     struct arena tokens;
     struct str token = STR_NULL;
@@ -137,7 +126,7 @@ static int logs(struct logs *l, struct err *err)
     if (l->since)
         r = parse_since(l->since, &l->from_ms, err);
     while (r == 0) {
-        r = look(l, err);
+        r = logs_look(l, err);
         if (r == -ENOENT && l->follow)
             r = 0; // it has not been called yet
         if (!l->follow || r < 0 || ferror(stdout))

@@ -32,6 +32,13 @@ const struct cli_verb cli_verbs[] = {
      "  --memory MB       128 to 10240\n"
      "  --env NAME=VALUE  may be given again\n"
      "  --role ARN        default: a role of the account\n" CLIENT_HELP},
+    {"dev", dev_main, "DIR", "deploy a folder again whenever it changes, and show its log",
+     CLIENT_FLAGS " --name --runtime --handler --timeout --memory --env --role --architecture",
+     "The flags are those of deploy. Ctrl-C ends it; the function stays.\n" CLIENT_HELP},
+    {"init", init_main, "LANGUAGE [DIR]", "write a function to start from", "",
+     "LANGUAGE is python, nodejs, typescript, go, rust, java, ruby or c; a runtime's name, such "
+     "as\n"
+     "python3.12, does as well. DIR is the current folder by default and must be empty.\n"},
     {"invoke", invoke_main, "FUNCTION [EVENT|@FILE|-]", "call a function and show what it answers",
      CLIENT_FLAGS " --qualifier --async --dry-run --tail --times",
      "EVENT is JSON; @FILE reads a file, - standard input; without it the event is {}.\n"

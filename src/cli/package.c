@@ -23,7 +23,7 @@
 
 static const char *const left_out[] = {".git", ".venv", "__pycache__", ".DS_Store", ".gitignore"};
 
-static bool is_left_out(const char *name)
+bool package_leaves_out(const char *name)
 {
     for (size_t i = 0; i < ARRAY_LEN(left_out); i++)
         if (strcmp(name, left_out[i]) == 0)
@@ -96,7 +96,7 @@ static int add_tree(struct archive *a, const char *dir, struct package_counts *c
     if (!tree)
         return err_errno(err, errno, "read %s", dir);
     while (r == 0 && (e = fts_read(tree))) {
-        if (e->fts_level > 0 && is_left_out(e->fts_name)) {
+        if (e->fts_level > 0 && package_leaves_out(e->fts_name)) {
             fts_set(tree, e, FTS_SKIP);
             continue;
         }

@@ -23,6 +23,8 @@ struct package_counts {
 // Zips the folder: names sorted, times fixed, so that the same files give the same zip. Left out:
 // .git, .venv, __pycache__, *.pyc, .DS_Store. Symbolic links are followed when they stay inside.
 int package_zip(const char *dir, struct buf *out, struct package_counts *counts, struct err *err);
+// Whether a file or folder of this name, at any depth, is among what is left out.
+bool package_leaves_out(const char *name);
 
 // Looks at the names and at the source of likely entry files.
 int package_kind_of_dir(struct arena *a, const char *dir, struct package_kind *out,

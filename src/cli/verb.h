@@ -32,6 +32,8 @@ int cli_fail(const struct err *err);
 
 int serve_main(int argc, char **argv);
 int deploy_main(int argc, char **argv);
+int dev_main(int argc, char **argv);
+int init_main(int argc, char **argv);
 int invoke_main(int argc, char **argv);
 int logs_main(int argc, char **argv);
 int ls_main(int argc, char **argv);

@@ -47,7 +47,7 @@ def test_version_and_help():
         assert re.fullmatch(r"lambkin \d+\.\d+\.\d+\n", r.stdout)
     r = subprocess.run([binary(), "help"], capture_output=True, text=True)
     assert r.returncode == 0
-    for verb in ("serve", "deploy", "invoke", "logs", "ls", "rm", "doctor", "runtime"):
+    for verb in ("serve", "deploy", "dev", "init", "invoke", "logs", "ls", "rm", "doctor", "runtime"):
         assert "\n  %s " % verb in r.stdout
         one = subprocess.run([binary(), verb, "--help"], capture_output=True, text=True)
         assert one.returncode == 0 and one.stdout.startswith("usage: lambkin %s" % verb)
@@ -68,7 +68,7 @@ def test_completion(shell):
     assert r.returncode == 0 and "complete -F _lambkin lambkin" in r.stdout
     if shell == "bash":
         script = r.stdout + """
-COMP_WORDS=(lambkin de) COMP_CWORD=1; _lambkin; echo "${COMPREPLY[@]}"
+COMP_WORDS=(lambkin dep) COMP_CWORD=1; _lambkin; echo "${COMPREPLY[@]}"
 COMP_WORDS=(lambkin invoke --as) COMP_CWORD=2; _lambkin; echo "${COMPREPLY[@]}"
 """
         done = subprocess.run(["bash", "-c", script], capture_output=True, text=True)
