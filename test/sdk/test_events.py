@@ -323,6 +323,31 @@ def test_disabled_mapping_rests(quick, make, queue):
 
 # ---- the operator's view -------------------------------------------------------------------------
 
+def test_tags_of_a_mapping(new_daemon):
+    daemon = new_daemon()
+    lam = daemon.client("lambda")
+    f = harness.make_function(daemon, "python")
+    url = daemon.client("sqs").create_queue(QueueName="tagged")["QueueUrl"]
+    arn = daemon.client("sqs").get_queue_attributes(
+        QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    made = lam.create_event_source_mapping(FunctionName=f.name, EventSourceArn=arn, Enabled=False,
+                                           Tags={"team": "a", "stage": "test"})
+    mapping = made["EventSourceMappingArn"]
+    assert lam.list_tags(Resource=mapping)["Tags"] == {"team": "a", "stage": "test"}
+    lam.tag_resource(Resource=mapping, Tags={"team": "b", "cost": "7"})
+    lam.untag_resource(Resource=mapping, TagKeys=["stage", "absent"])
+    lam.update_event_source_mapping(UUID=made["UUID"], BatchSize=3)
+    daemon.restart()
+    lam = daemon.client("lambda")
+    assert lam.list_tags(Resource=mapping)["Tags"] == {"team": "b", "cost": "7"}
+    with pytest.raises(lam.exceptions.InvalidParameterValueException):
+        lam.tag_resource(Resource=mapping, Tags={"k%d" % i: "v" for i in range(60)})
+    with pytest.raises(lam.exceptions.ResourceNotFoundException):
+        lam.list_tags(Resource=mapping[:-4] + "0000")
+    lam.untag_resource(Resource=mapping, TagKeys=["team", "cost"])
+    assert lam.list_tags(Resource=mapping)["Tags"] == {}
+
+
 def test_failed_event_is_shown_and_replayed(quick, make):
     f = make(source=sender_source())
     quick.client("lambda").put_function_event_invoke_config(FunctionName=f.name,

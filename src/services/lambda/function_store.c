@@ -28,6 +28,7 @@ static const struct store_migration migrations[] = {
      "CREATE TABLE mappings (uuid TEXT NOT NULL PRIMARY KEY, account TEXT NOT NULL,"
      " region TEXT NOT NULL, doc TEXT NOT NULL) {clustered};"},
     {"container images", "ALTER TABLE versions ADD COLUMN image_uri TEXT;"},
+    {"tags of event source mappings", "ALTER TABLE mappings ADD COLUMN tags TEXT;"},
 };
 
 int lambda_store_open(struct lambda *l, struct err *err)

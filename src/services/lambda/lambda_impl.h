@@ -95,6 +95,7 @@ struct mapping {
     struct arena arena;
     struct str account, region, uuid;
     const struct lambda_event_source_mapping_configuration *value;
+    struct lambda_tags tags;
 };
 
 struct lambda {
@@ -290,6 +291,16 @@ void layers_finish(struct lambda *l);
 // --- mappings.c, urls.c, concurrency.c, invoke.c ---
 
 int mappings_store_load(struct lambda *l, struct store_tx *tx, struct err *err);
+// By uuid, in the caller's account and region; borrowed, under `change` or `table`.
+int mapping_find(struct lambda *l, struct call *c, struct str uuid, struct mapping **out,
+                 struct err *err);
+// Keeps m until the call is answered.
+void mapping_hold(struct call *c, struct mapping *m);
+// Replaces its tags; under `change`.
+int mapping_set_tags(struct lambda *l, const struct mapping *m, struct lambda_tags tags,
+                     struct err *err);
+// Refuses more tags than a resource can have.
+int lambda_check_tags(size_t n, struct err *err);
 void mappings_finish(struct lambda *l);
 void urls_index(struct lambda *l, struct fn *f); // after a change of f's URLs, under `table`
 void urls_unindex(struct lambda *l, struct fn *f);

@@ -33,14 +33,14 @@ static void release(void *p)
     mapping_unref(p);
 }
 
-static void hold(struct call *c, struct mapping *m)
+void mapping_hold(struct call *c, struct mapping *m)
 {
     atomic_fetch_add(&m->refs, 1);
     call_defer(c, release, m);
 }
 
-static int mapping_new(struct str account, struct str region, struct str doc, struct mapping **out,
-                       struct err *err)
+static int mapping_new(struct str account, struct str region, struct str doc, struct str tags,
+                       struct mapping **out, struct err *err)
 {
     _cleanup_(mapping_unrefp) struct mapping *m = calloc(1, sizeof(*m));
 
@@ -54,8 +54,13 @@ static int mapping_new(struct str account, struct str region, struct str doc, st
         return err_set(err, -ENOMEM, "out of memory");
     int r = wire_shape_from_json(&wire_lambda, LAMBDA_SHAPE_EVENT_SOURCE_MAPPING_CONFIGURATION,
                                  arena_str(&m->arena, doc), &m->arena, value, err);
+    struct lambda_list_tags_out tagged = {0};
+    if (r == 0 && tags.len > 0)
+        r = wire_shape_from_json(&wire_lambda, LAMBDA_SHAPE_LIST_TAGS_RESPONSE,
+                                 arena_str(&m->arena, tags), &m->arena, &tagged, err);
     if (r < 0)
         return r;
+    m->tags = tagged.tags;
     m->account = arena_str(&m->arena, account);
     m->region = arena_str(&m->arena, region);
     m->uuid = value->uuid;
@@ -77,13 +82,14 @@ void mappings_finish(struct lambda *l)
 int mappings_store_load(struct lambda *l, struct store_tx *tx, struct err *err)
 {
     _cleanup_(store_resetp) struct store_stmt *s = NULL;
-    int r = store_select(tx, &s, err, "SELECT account, region, doc FROM mappings");
+    int r = store_select(tx, &s, err, "SELECT account, region, doc, tags FROM mappings");
 
     if (r < 0)
         return r;
     while ((r = store_step(s, err)) > 0) {
         struct mapping *m;
-        r = mapping_new(store_col_str(s, 0), store_col_str(s, 1), store_col_str(s, 2), &m, err);
+        r = mapping_new(store_col_str(s, 0), store_col_str(s, 1), store_col_str(s, 2),
+                        store_col_str(s, 3), &m, err);
         if (r < 0)
             return r;
         if (map_set(&l->mappings, m->uuid, m, NULL) < 0) {
@@ -97,28 +103,33 @@ int mappings_store_load(struct lambda *l, struct store_tx *tx, struct err *err)
 // --- changing, under `change` ---
 
 static int save(struct lambda *l, struct str account, struct str region,
-                const struct lambda_event_source_mapping_configuration *value, struct err *err)
+                const struct lambda_event_source_mapping_configuration *value,
+                struct lambda_tags tags, struct err *err)
 {
+    const struct lambda_list_tags_out tagged = {.tags = tags};
     _cleanup_(store_abortp) struct store_tx *tx = NULL;
     _cleanup_(mapping_unrefp) struct mapping *m = NULL;
-    _cleanup_(buf_finishp) struct buf doc;
+    _cleanup_(buf_finishp) struct buf doc, tags_doc;
     void *old = NULL;
 
     buf_init(&doc, LAMBDA_MAX_DOC_BYTES);
+    buf_init(&tags_doc, LAMBDA_MAX_DOC_BYTES);
     int r = wire_shape_to_json(&wire_lambda, LAMBDA_SHAPE_EVENT_SOURCE_MAPPING_CONFIGURATION, value,
                                &doc);
-    if (r < 0 || doc.failed)
+    if (r == 0 && tags.n > 0)
+        r = wire_shape_to_json(&wire_lambda, LAMBDA_SHAPE_LIST_TAGS_RESPONSE, &tagged, &tags_doc);
+    if (r < 0 || doc.failed || tags_doc.failed)
         return err_set(err, -ENOMEM, "out of memory");
-    r = mapping_new(account, region, buf_str(&doc), &m, err);
+    r = mapping_new(account, region, buf_str(&doc), buf_str(&tags_doc), &m, err);
     if (r == 0)
         r = store_begin(l->store, STORE_WRITE, &tx, err);
     if (r == 0) {
-        int64_t n =
-            store_exec(tx, err,
-                       "INSERT INTO mappings (uuid, account, region, doc)"
-                       " VALUES (?, ?, ?, ?) ON CONFLICT (uuid) DO UPDATE SET"
-                       " doc = excluded.doc",
-                       SQL_STR(m->uuid), SQL_STR(account), SQL_STR(region), SQL_STR(buf_str(&doc)));
+        int64_t n = store_exec(tx, err,
+                               "INSERT INTO mappings (uuid, account, region, doc, tags)"
+                               " VALUES (?, ?, ?, ?, ?) ON CONFLICT (uuid) DO UPDATE SET"
+                               " doc = excluded.doc, tags = excluded.tags",
+                               SQL_STR(m->uuid), SQL_STR(account), SQL_STR(region),
+                               SQL_STR(buf_str(&doc)), SQL_STR(buf_str(&tags_doc)));
         r = n < 0 ? (int)n : 0;
     }
     if (r == 0)
@@ -260,8 +271,8 @@ static int refuse_duplicate(struct lambda *l,
     return 0;
 }
 
-static int find_mapping(struct lambda *l, struct call *c, struct str uuid, struct mapping **out,
-                        struct err *err)
+int mapping_find(struct lambda *l, struct call *c, struct str uuid, struct mapping **out,
+                 struct err *err)
 {
     struct mapping *m = map_get(&l->mappings, uuid);
 
@@ -274,6 +285,12 @@ static int find_mapping(struct lambda *l, struct call *c, struct str uuid, struc
     return 0;
 }
 
+int mapping_set_tags(struct lambda *l, const struct mapping *m, struct lambda_tags tags,
+                     struct err *err)
+{
+    return save(l, m->account, m->region, m->value, tags, err);
+}
+
 // --- operations ---
 
 int lambda_create_event_source_mapping(struct call *c,
@@ -283,6 +300,8 @@ int lambda_create_event_source_mapping(struct call *c,
 {
     int r = check_source(in->event_source_arn, err);
 
+    if (r == 0)
+        r = lambda_check_tags(in->tags.n, err);
     if (r == 0)
         r = check_filters(c, in->filter_criteria, err);
     if (r < 0)
@@ -312,7 +331,7 @@ int lambda_create_event_source_mapping(struct call *c,
         if (r == 0)
             r = refuse_duplicate(l, out, err);
         if (r == 0)
-            r = save(l, c->account, c->region, out, err);
+            r = save(l, c->account, c->region, out, in->tags, err);
         if (r < 0)
             return r;
     }
@@ -361,10 +380,10 @@ int lambda_update_event_source_mapping(struct call *c,
     {
         _cleanup_(lambda_change_end) struct lambda *l = lambda_change(c);
         struct mapping *m;
-        r = find_mapping(l, c, in->uuid, &m, err);
+        r = mapping_find(l, c, in->uuid, &m, err);
         if (r < 0)
             return r;
-        hold(c, m);
+        mapping_hold(c, m);
         *out = *m->value;
         if (str_eq(out->state, STR("Deleting")))
             return err_aws(err, &LAMBDA_RESOURCE_IN_USE_EXCEPTION,
@@ -379,7 +398,7 @@ int lambda_update_event_source_mapping(struct call *c,
         if (r == 0)
             r = refuse_duplicate(l, out, err);
         if (r == 0)
-            r = save(l, m->account, m->region, out, err);
+            r = save(l, m->account, m->region, out, m->tags, err);
         if (r < 0)
             return r;
     }
@@ -399,14 +418,14 @@ int lambda_delete_event_source_mapping(struct call *c,
     {
         _cleanup_(lambda_change_end) struct lambda *locked = lambda_change(c);
         struct mapping *m;
-        r = find_mapping(locked, c, in->uuid, &m, err);
+        r = mapping_find(locked, c, in->uuid, &m, err);
         if (r < 0)
             return r;
-        hold(c, m);
+        mapping_hold(c, m);
         *out = *m->value;
         out->state = STR("Deleting");
         // Without a runner nobody would end the deletion.
-        r = l->mappings_changed ? save(locked, m->account, m->region, out, err)
+        r = l->mappings_changed ? save(locked, m->account, m->region, out, m->tags, err)
                                 : forget(locked, m->uuid, err);
         if (r < 0)
             return r;
@@ -423,11 +442,11 @@ int lambda_get_event_source_mapping(struct call *c,
 {
     _cleanup_(lambda_look_end) struct lambda *l = lambda_look(c);
     struct mapping *m;
-    int r = find_mapping(l, c, in->uuid, &m, err);
+    int r = mapping_find(l, c, in->uuid, &m, err);
 
     if (r < 0)
         return r;
-    hold(c, m);
+    mapping_hold(c, m);
     *out = *m->value;
     return 0;
 }
@@ -490,7 +509,7 @@ int lambda_list_event_source_mappings(struct call *c,
             out->next_marker = arena_str(c->arena, out->event_source_mappings.ptr[count - 1].uuid);
             break;
         }
-        hold(c, m);
+        mapping_hold(c, m);
         out->event_source_mappings.ptr[count++] = *m->value;
     }
     out->event_source_mappings.n = count;
@@ -558,7 +577,7 @@ int lambda_mapping_report(struct engine *e, struct str uuid, struct str state,
         value.state = state;
     if (!str_is_null(last_result))
         value.last_processing_result = last_result;
-    return save(l, m->account, m->region, &value, err);
+    return save(l, m->account, m->region, &value, m->tags, err);
 }
 
 void lambda_set_mappings_changed(void (*fn)(void *ctx, struct str uuid), void *ctx)
