@@ -14,6 +14,7 @@
 #include "os/time.h"
 #include "runtime/files.h"
 #include "sandbox/interpreters.h"
+#include "sandbox/outbound.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -51,6 +52,26 @@ static bool is_loopback(const char *address)
     return strcmp(address, "localhost") == 0;
 }
 
+// Said now rather than by the first function that wants them.
+static int check_outbound(struct str list, struct err *err)
+{
+    struct err why = ERR_INIT;
+    struct str part;
+    uint32_t network;
+    unsigned bits;
+    char one[64];
+
+    while (str_next(&list, ',', &part)) {
+        part = str_trim(part);
+        if (part.len == 0)
+            continue;
+        snprintf(one, sizeof(one), "%.*s", STR_ARG(part)); // cut short it is no network either
+        if (outbound_parse(one, &network, &bits, &why) < 0)
+            return err_set(err, -EINVAL, "outbound-networks: %s", why.message);
+    }
+    return 0;
+}
+
 static int check_settings(struct serve *s, struct err *err)
 {
     struct str account = config_str(s->config, "account");
@@ -68,6 +89,8 @@ static int check_settings(struct serve *s, struct err *err)
                        config_cstr(s->config, "listen"));
     if (account.len != 12 || strspn(account.ptr, "0123456789") != 12)
         return err_set(err, -EINVAL, "account: 12 digits, not \"%.*s\"", STR_ARG(account));
+    if (check_outbound(config_str(s->config, "outbound-networks"), err) < 0)
+        return err->code;
     if (!config_cstr(s->config, "tls-cert") != !config_cstr(s->config, "tls-key"))
         return err_set(err, -EINVAL, "tls-cert and tls-key go together");
     if (!config_bool(s->config, "auth"))

@@ -9,6 +9,7 @@
 
 #include "base/arena.h"
 #include "base/json.h"
+#include "os/log.h"
 #include "runtime/files.h"
 
 #include <errno.h>
@@ -314,6 +315,17 @@ static void command_line(const struct environment *env, struct arena *a, struct 
         add_arg(p, a, "--spare");
 }
 
+// Once is enough: it is true of all of them.
+static void say_no_network(const struct function_config *f)
+{
+    static atomic_flag said = ATOMIC_FLAG_INIT;
+
+    if (f->network && runtime.n_outbound == 0 && !atomic_flag_test_and_set(&said))
+        log_warn("%.*s has VpcConfig subnets, but the setting outbound-networks is empty: such "
+                 "functions have no network",
+                 STR_ARG(f->arn));
+}
+
 static int fill_binding(const struct environment *env, struct arena *a, struct sandbox_binding *b,
                         struct err *err)
 {
@@ -321,6 +333,7 @@ static int fill_binding(const struct environment *env, struct arena *a, struct s
     struct str prefix = {runtime.code_prefix, runtime.code_prefix_len};
 
     *b = (struct sandbox_binding){.memory_mb = f->memory_mb, .tmp_mb = f->tmp_mb};
+    say_no_network(f);
     for (unsigned i = 0; f->network && i < runtime.n_outbound; i++)
         b->outbound[b->n_outbound++] = runtime.outbound[i];
     if (f->image_dir.len > 0) {
