@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import threading
@@ -61,6 +62,33 @@ def test_ready_line_and_health(daemon):
         assert isinstance(json.loads(body), dict)
 
 
+def test_health_and_doctor_say_what_protects(daemon, new_daemon):
+    """The degree that was asked for, each protection by name, and what is missing."""
+    protections = {"mounts", "pids", "network", "users", "seccomp", "landlock", "memory", "cpu",
+                   "processes", "freezer"}
+
+    def protection(d):
+        def connected():
+            have = json.loads(get(d, "/_lambkin/health")[1])["isolation"]
+            return have if have["connected"] else None
+        return wait_until(connected, what="the keeper has greeted the server")
+    have = protection(daemon)
+    assert have["asked"] == "strict"
+    assert protections <= set(have)
+    # Landlock and the freezer are extras; strict would not have started without the rest.
+    assert all(have[p] for p in protections - {"landlock", "freezer"}), have
+    report = json.loads(subprocess.run([binary(), "doctor", "--json"], env=clean_environment(),
+                                       capture_output=True, text=True).stdout)
+    assert report["strict_possible"]
+    assert all(f["ok"] for f in report["facts"] if f["needed"]), report["facts"]
+
+    bare = new_daemon("--isolation", "none")
+    have = protection(bare)
+    assert have["asked"] == "none" and not have["complete"] and have["missing"]
+    assert not any(have[p] for p in ("mounts", "pids", "network", "users")), have
+    assert "isolation" in bare.log_text()
+
+
 def test_three_processes(daemon):
     children = daemon.children()
     assert set(children) == {"keeper", "server"}
@@ -94,6 +122,7 @@ def test_port_taken_is_said(daemon, scratch):
     (["--isolation", "some"], "isolation"),
     (["--nonsense"], "nonsense"),
     (["--account", "12"], "12 digits"),
+    (["--outbound-networks", "10.0.0.0/8, nowhere"], "outbound-networks: "),
     (["stray"], "stray"),
 ])
 def test_bad_settings(scratch, args, text):
@@ -296,6 +325,11 @@ def test_without_root(new_daemon, scratch):
         with open("/proc/%d/status" % pid) as f:
             assert "\nUid:\t61500\t61500\t61500" in f.read()
     assert make_function(d, "python").call({"name": "you"})["hello"] == "you"
+    # Only what that user's PATH offers can run.
+    if any("node" in os.path.basename(i["path"]) for i in facts["interpreters"]):
+        assert make_function(d, "node").call({"name": "you"})["hello"] == "you"
+    if shutil.which("cc"):
+        assert make_function(d, "native").invoke({"name": "you"}).error is None
     health = json.loads(get(d, "/_lambkin/health")[1])
     assert health["isolation"]["asked"] == "best-effort"
     if not facts["strict_possible"]:
