@@ -4,7 +4,7 @@
 BUILD ?= build
 PREFIX ?= /usr/local
 
-.PHONY: all deps demo check check-fast format generated bench install clean
+.PHONY: all deps demo check check-fast format generated bench bench-compare install clean
 
 all: $(BUILD)/build.ninja
 	@ninja -C $(BUILD) src/cli/lambkin
@@ -40,10 +40,21 @@ generated:
 # Prints ratios measured in one run; nothing fails on a number.
 bench: all
 	@sh tools/install_deps.sh tests bench
-	@ninja -C $(BUILD) bench/queue_load bench/sandbox_bench test/sandbox/guest >/dev/null
+	@ninja -C $(BUILD) bench/queue_load bench/latency bench/gateway_load bench/sandbox_bench \
+		test/sandbox/guest >/dev/null
 	@.venv/bin/python bench/bench.py --lambkin $(BUILD)/lambkin
 	@.venv/bin/python bench/queues.py --lambkin $(BUILD)/lambkin
+	@.venv/bin/python bench/gateway.py --lambkin $(BUILD)/lambkin
 	@$(BUILD)/bench/sandbox_bench $(BUILD)/test/sandbox 60
+	@.venv/bin/python bench/coldstart.py --lambkin $(BUILD)/lambkin \
+		--sandbox-bench $(BUILD)/bench/sandbox_bench --guests $(BUILD)/test/sandbox
+
+# Lambkin beside others: they come from npm into build/bench-peers; RIE=PATH adds AWS's emulator.
+bench-compare: all
+	@sh tools/install_deps.sh tests bench
+	@.venv/bin/python bench/compare.py --lambkin $(BUILD)/lambkin --peers $(BUILD)/bench-peers \
+		$(if $(RIE),--rie $(RIE)) --svg $(BUILD)/bench-compare.svg
+	@echo "plot: $(BUILD)/bench-compare.svg"
 
 install: all
 	@meson install -C $(BUILD) --no-rebuild
