@@ -65,6 +65,14 @@ apt_install() {
     missing=
 }
 
+# What some tests are skipped without; older distributions do not have it.
+try() { # try PACKAGE COMMAND
+    PATH=$PATH:/usr/sbin:/sbin command -v "$2" >/dev/null 2>&1 && return 0
+    echo "installing (if there is one) the Debian package: $1"
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq -y -o DPkg::Lock::Timeout=300 \
+        install --no-install-recommends "$1" >>"$log" 2>&1 || true
+}
+
 # Registries have bad moments: three tries.
 thrice() {
     for pause in 2 10 0; do
@@ -190,6 +198,8 @@ group_tests() {
     want procps ps
     want util-linux unshare
     apt_install
+    try passt pasta
+    try iproute2 ip
     make_venv
     make_node_modules
 }
