@@ -33,8 +33,8 @@ struct dev {
     struct logs logs;
     const char *dir;
     int watch_fd;
-    char changed[NAME_MAX + 1]; // what the first event of this round was about
-    int64_t changed_ns;         // when it was seen
+    char changed[NAME_MAX + 1]; // what this round is about
+    int64_t changed_ns;         // when its first event was seen
     bool pending;               // something changed since the last package was made
     bool complete;              // the last event was the end of a change
     bool lost;                  // no daemon answers
@@ -55,7 +55,7 @@ static void on_signal(int signal_number)
 static int watch_all(struct dev *d, struct err *err)
 {
     char *const roots[] = {(char *)d->dir, NULL};
-    FTS *tree = fts_open(roots, FTS_PHYSICAL | FTS_NOCHDIR, NULL);
+    FTS *tree = fts_open(roots, FTS_PHYSICAL | FTS_COMFOLLOW | FTS_NOCHDIR, NULL);
     FTSENT *e;
     int r = 0;
 
@@ -93,11 +93,12 @@ static void note_event(struct dev *d, const struct inotify_event *e, bool *folde
     }
     if (e->mask & IN_ISDIR)
         *folders = true;
-    if (!d->pending) {
-        d->pending = true;
+    if (!d->pending)
         d->changed_ns = os_mono_ns();
+    // The name that a file has in the end, not the one under which an editor wrote it.
+    if (!d->pending || (e->mask & (IN_CLOSE_WRITE | IN_MOVED_TO)))
         snprintf(d->changed, sizeof(d->changed), "%s", name[0] ? name : "the folder");
-    }
+    d->pending = true;
     d->complete = !(e->mask & (IN_MODIFY | IN_CREATE)) || (e->mask & IN_ISDIR);
 }
 
@@ -198,6 +199,7 @@ static void look(struct dev *d)
         d->lost = d->lost && r < 0;
     } else if (!d->lost) {
         say_failed(&err);
+        fprintf(stderr, "waiting for the daemon\n");
         d->lost = true;
     }
 }
@@ -213,7 +215,8 @@ static int dev(struct dev *d, struct err *err)
     // Watched before it is read: no change falls between the two.
     r = watch_all(d, err);
     if (r == 0) {
-        d->logs.from_ms = os_now_ms();
+        d->logs.follow = true;
+        d->logs.begin_ms = os_now_ms();
         r = deploy_first(d, err);
     }
     if (r < 0)
@@ -250,8 +253,7 @@ int dev_main(int argc, char **argv)
     int code;
 
     client_init(&d.deploy.client);
-    client_init(&d.logs.client);
-    arena_init(&d.logs.ids, 1 << 20);
+    logs_init(&d.logs);
     arena_init(&names, 1 << 16);
     const struct arg table[] = {CLIENT_ARGS(&d.deploy.client), DEPLOY_ARGS(&d.deploy)};
     if (args_parse(argc, argv, table, ARRAY_LEN(table), &words, &err) < 0 ||
@@ -279,8 +281,7 @@ int dev_main(int argc, char **argv)
     }
     closep(&d.watch_fd);
     arena_finish(&names);
-    arena_finish(&d.logs.ids);
-    client_finish(&d.logs.client);
+    logs_finish(&d.logs);
     client_finish(&d.deploy.client);
     return code;
 }

@@ -1,7 +1,8 @@
 // logs.c - `lambkin logs FUNCTION [-f]`: FilterLogEvents over all streams, oldest first.
 //
-// Following asks again for what is newer than the newest event seen, and for that millisecond
-// itself: events that share it are told apart by their ids.
+// Following asks again for what is newer than the newest event seen, and for the second before it:
+// streams are written independently, so an event may come after another that is newer. Which of
+// them were shown is known by their ids, kept for as long as they can be asked for.
 #include "cli/logs.h"
 
 #include "base/cleanup.h"
@@ -14,6 +15,8 @@
 #include <time.h>
 
 #define FOLLOW_MS 400
+#define MAX_SHOWN_BYTES ((size_t)64 << 20)
+#define LATE_MS 1000 // how much later than a newer one an event may come
 
 // "90s", "10m", "2h", "1d" before now.
 static int parse_since(const char *text, int64_t *ms, struct err *err)
@@ -34,21 +37,48 @@ static int parse_since(const char *text, int64_t *ms, struct err *err)
     return err_set(err, -EINVAL, "--since: such as 90s, 10m, 2h, 1d, not \"%s\"", text);
 }
 
+// Two stretches of at least LATE_MS each hold every id that a look can see again.
+static void turn(struct logs *l)
+{
+    struct logs_shown old = l->shown[1];
+
+    l->shown[1] = l->shown[0];
+    l->shown[0] = old;
+    l->turned_ms = l->newest_ms;
+    map_clear(&l->shown[0].ids);
+    arena_reset(&l->shown[0].arena);
+}
+
 static bool is_new(struct logs *l, struct str id, int64_t ms)
 {
-    if (ms > l->from_ms) {
-        arena_reset(&l->ids);
-        l->n_seen = 0;
-        l->from_ms = ms;
-    }
-    if (ms < l->from_ms)
-        return true; // streams are not merged perfectly: older, and asked for only once
-    for (unsigned i = 0; i < l->n_seen; i++)
-        if (str_eq(l->seen[i], id))
-            return false;
-    if (l->n_seen < ARRAY_LEN(l->seen))
-        l->seen[l->n_seen++] = arena_str(&l->ids, id);
+    if (map_get(&l->shown[0].ids, id) || map_get(&l->shown[1].ids, id))
+        return false;
+    if (ms > l->newest_ms)
+        l->newest_ms = ms;
+    if (l->newest_ms > l->turned_ms + 2 * LATE_MS)
+        turn(l);
+    // Without memory for it the event may be shown twice: better than not at all.
+    id = arena_str(&l->shown[0].arena, id);
+    if (l->follow && !str_is_null(id))
+        map_set(&l->shown[0].ids, id, l, NULL);
     return true;
+}
+
+void logs_init(struct logs *l)
+{
+    *l = (struct logs){0};
+    client_init(&l->client);
+    for (unsigned i = 0; i < ARRAY_LEN(l->shown); i++)
+        arena_init(&l->shown[i].arena, MAX_SHOWN_BYTES);
+}
+
+void logs_finish(struct logs *l)
+{
+    for (unsigned i = 0; i < ARRAY_LEN(l->shown); i++) {
+        map_finish(&l->shown[i].ids);
+        arena_finish(&l->shown[i].arena);
+    }
+    client_finish(&l->client);
 }
 
 static void show(struct logs *l, const struct json_value *event)
@@ -68,15 +98,15 @@ static void show(struct logs *l, const struct json_value *event)
     printf("%.*s  %.*s\n", STR_ARG(timefmt_iso(ms, time)), STR_ARG(message));
 }
 
-static void write_request(const struct logs *l, struct buf *body, struct str token)
+static void write_request(const struct logs *l, struct buf *body, int64_t from_ms, struct str token)
 {
     struct json_writer w = json_writer(body);
 
     jw_object_begin(&w);
     jw_key(&w, STR("logGroupName"));
     jw_strf(&w, "%s%s", l->function[0] == '/' ? "" : "/aws/lambda/", l->function);
-    if (l->from_ms > 0)
-        jw_member_i64(&w, "startTime", l->from_ms);
+    if (from_ms > 0)
+        jw_member_i64(&w, "startTime", from_ms);
     if (l->filter)
         jw_member_str(&w, "filterPattern", str_from(l->filter));
     if (token.len > 0)
@@ -88,6 +118,8 @@ int logs_look(struct logs *l, struct err *err)
 {
     struct arena tokens;
     struct str token = STR_NULL;
+    int64_t late_ms = l->newest_ms - LATE_MS,
+            from_ms = late_ms > l->begin_ms ? late_ms : l->begin_ms;
     int r;
 
     arena_init(&tokens, 1 << 20);
@@ -97,7 +129,7 @@ int logs_look(struct logs *l, struct err *err)
         struct buf body;
 
         buf_init(&body, 1 << 20);
-        write_request(l, &body, token);
+        write_request(l, &body, from_ms, token);
         r = client_call_json(&l->client, "logs", "Logs_20140328.FilterLogEvents", buf_str(&body),
                              &answer, err);
         buf_finish(&body);
@@ -124,7 +156,7 @@ static int logs(struct logs *l, struct err *err)
     int r = 0;
 
     if (l->since)
-        r = parse_since(l->since, &l->from_ms, err);
+        r = parse_since(l->since, &l->begin_ms, err);
     while (r == 0) {
         r = logs_look(l, err);
         if (r == -ENOENT && l->follow)
@@ -138,13 +170,12 @@ static int logs(struct logs *l, struct err *err)
 
 int logs_main(int argc, char **argv)
 {
-    struct logs l = {0};
+    struct logs l;
     struct arg_words words;
     struct err err = ERR_INIT;
     int code;
 
-    client_init(&l.client);
-    arena_init(&l.ids, 1 << 20);
+    logs_init(&l);
     const struct arg table[] = {
         CLIENT_ARGS(&l.client),
         {.name = "--follow", .brief = "-f", .flag = &l.follow},
@@ -163,7 +194,6 @@ int logs_main(int argc, char **argv)
         l.function = words.words[0];
         code = logs(&l, &err) < 0 ? cli_fail(&err) : EXIT_FINE;
     }
-    arena_finish(&l.ids);
-    client_finish(&l.client);
+    logs_finish(&l);
     return code;
 }

@@ -1,7 +1,9 @@
 """The local loop: `lambkin init` writes a function, `lambkin dev` keeps what is saved running."""
 
+import concurrent.futures
 import json
 import os
+import re
 import signal
 import subprocess
 import threading
@@ -106,6 +108,18 @@ def test_saved_code_is_live_and_logged(daemon, dev):
     assert daemon.cli("invoke", d.name).stdout == "3\n"
 
 
+def test_no_line_is_lost_between_environments(daemon, dev):
+    """Streams are written at their own pace; every line is shown, and once."""
+    d = dev({"app.py": "def handler(event, context):\n    print('line <%d>' % event)\n"})
+    numbers = list(range(60))
+    with concurrent.futures.ThreadPoolExecutor(6) as pool:
+        lam = daemon.client("lambda")
+        list(pool.map(lambda n: lam.invoke(FunctionName=d.name, Payload=str(n)), numbers))
+    wait_until(lambda: all("line <%d>" % n in d.text["out"] for n in numbers))
+    d.end()
+    assert sorted(int(n) for n in re.findall(r"line <(\d+)>", d.text["out"])) == numbers
+
+
 def test_new_folders_are_watched(daemon, dev):
     d = dev({"app.py": "def handler(event, context):\n    from part import value\n"
                        "    return value.VALUE\n"})
@@ -143,7 +157,7 @@ def test_flags_and_a_daemon_that_forgets(new_daemon, dev):
             "--env", "XY=z", "--timeout", "9", on=daemon)
     assert daemon.cli("invoke", d.name).stdout == '"z"\n'
     daemon.kill()
-    d.wait_for("err", "no daemon answers")
+    d.wait_for("err", "waiting for the daemon")
     daemon.start()
     d.wait_for("err", "updated")
     answer_becomes(daemon, d.name, '"z"\n')
@@ -157,6 +171,13 @@ def test_wrong_calls(daemon, scratch):
     empty = daemon.cli("dev", scratch)
     assert empty.returncode == 1 and "holds no files" in empty.stderr
     assert daemon.cli("dev", scratch, "--timeout", "soon").returncode == 2
+
+
+def test_the_hot_reload_bucket_is_said_to_be_missing(lam, scratch):
+    with pytest.raises(lam.exceptions.InvalidParameterValueException, match="lambkin dev"):
+        lam.create_function(FunctionName=unique_name("hot"), Runtime="python3.12",
+                            Handler="app.handler", Role="arn:aws:iam::000000000000:role/r",
+                            Code={"S3Bucket": "hot-reload", "S3Key": scratch})
 
 
 # ---- init ----------------------------------------------------------------------------------------

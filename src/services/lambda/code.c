@@ -28,6 +28,10 @@ int code_store(struct lambda *l, struct call *c, const struct code_source *code,
         if (!str_is_null(code->zip))
             return lambda_invalid(err, "Please do not provide other FunctionCode parameters when "
                                        "providing a ZipFile.");
+        if (str_eq(code->s3_bucket, STR("hot-reload"))) // LocalStack's convention
+            return lambda_invalid(err, "Lambkin does not mount folders by the bucket hot-reload: "
+                                       "`lambkin dev DIR --name FUNCTION` deploys a folder again "
+                                       "whenever something in it is saved.");
         return lambda_invalid(err,
                               "Error occurred while GetObject. S3 Error Code: NoSuchBucket. S3 "
                               "Error Message: The specified bucket does not exist: %.*s (Lambkin "
