@@ -75,7 +75,6 @@ struct invocation {
     struct str trace_id;                // X-Amzn-Trace-Id; absent: a new one
     struct str tenant_id;               // absent: none
     bool want_tail;                     // X-Amz-Log-Type: Tail
-    bool no_payload_check;              // reserved, false
     const struct invocation_sink *sink; // NULL: buffered
     void (*done)(struct invocation *inv);
     void *user;
@@ -105,7 +104,7 @@ struct invocation {
     struct loop_task task;
     struct invocation *next; // pool's queue
     char *tail_mem;
-    uint64_t submitted_ns, assigned_ns, ready_ns, sent_ns, answered_ns;
+    uint64_t submitted_ns, assigned_ns, sent_ns, answered_ns;
     int64_t started_ms;
     uint64_t environment_id; // where it runs; 0: nowhere
     int64_t deadline_ms;

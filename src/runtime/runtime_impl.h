@@ -76,7 +76,7 @@ struct home {
     struct environment **slots; // by the low 16 bits of an environment's id
     unsigned n_slots, free_hint;
     uint64_t next_id;
-    unsigned n_environments, n_starting;
+    unsigned n_environments;
     struct list dirty; // environments with lines that wait
     struct loop_timer flush;
     struct list spares[RUNTIME_SPARE_KINDS];
