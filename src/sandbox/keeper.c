@@ -193,7 +193,9 @@ static int on_start(struct keeper *k, struct request *q)
         slot_start(k, s, &spec, q->h.serial);
         return 0;
     }
-    int r = slot_make(k, spec.ptrace_allowed, &spec.binding, &s, &err);
+    if (image && k->spaces && !spec.ptrace_allowed)
+        s = slot_blank_take(k, spec.binding.image_dir);
+    int r = s ? 0 : slot_make(k, spec.ptrace_allowed, &spec.binding, &s, &err);
     if (r >= 0) {
         s->connection = q->connection;
         s->id = spec.id;
@@ -350,11 +352,17 @@ static bool wants_spares(const struct keeper *k)
     return k->spaces && k->spares + k->making < k->config.spare_slots;
 }
 
+static bool wants_blanks(const struct keeper *k)
+{
+    return k->images && k->config.spare_slots && k->blanks < KEEPER_BLANKS;
+}
+
 static void make_spare(struct keeper *k, int64_t *not_before_ms)
 {
     struct err err = ERR_INIT;
     struct slot *s;
-    if (slot_make(k, false, NULL, &s, &err) < 0) {
+    int r = wants_spares(k) ? slot_make(k, false, NULL, &s, &err) : slot_make_blank(k, &err);
+    if (r < 0) {
         log_warn("cannot prepare a sandbox: %s", err.message);
         *not_before_ms = os_mono_ms() + 1000;
     }
@@ -365,7 +373,7 @@ static void run(struct keeper *k)
     int64_t spares_not_before_ms = 0;
     while (!k->stopping) {
         struct epoll_event events[64];
-        bool refill = wants_spares(k);
+        bool refill = wants_spares(k) || wants_blanks(k);
         int timeout = k->want_sweep ? SWEEP_MS : refill ? REFILL_QUIET_MS : -1;
         if (refill && !k->want_sweep && os_mono_ms() < spares_not_before_ms)
             timeout = 200;

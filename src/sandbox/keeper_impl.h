@@ -23,9 +23,13 @@
 //     |                                                 v
 //     +---- slot_sweep (cgroup gone) ---------------- DYING
 //
+// For container images, once one was asked for, a few wait as BLANK: everything is made but the
+// root, which only the image can be. slot_blank_take() gives it and makes it MAKING.
+//
 // A START that finds no spare waits in MAKING, with its message kept. LIVE without code may be
 // bound once more (INJECT).
-enum slot_state { SLOT_FREE, SLOT_MAKING, SLOT_SPARE, SLOT_LIVE, SLOT_DYING };
+enum slot_state { SLOT_FREE, SLOT_MAKING, SLOT_SPARE, SLOT_BLANK, SLOT_LIVE, SLOT_DYING };
+#define KEEPER_BLANKS 2
 
 struct slot {
     enum slot_state state;
@@ -76,7 +80,8 @@ struct keeper {
     bool stopping;
     struct slot *slots; // config.max_sandboxes
     unsigned n_slots;   // ever used
-    unsigned spares, making;
+    unsigned spares, making, blanks;
+    bool images; // one was asked for: blanks are kept
     struct connection connections[KEEPER_MAX_CONNECTIONS];
     char in[PROTOCOL_MAX_BYTES], out[PROTOCOL_MAX_BYTES];
     bool want_sweep;
@@ -109,6 +114,9 @@ void keeper_tear_down(struct keeper *k);
 int slot_make(struct keeper *k, bool tracing, const struct sandbox_binding *b, struct slot **out,
               struct err *err);
 struct slot *slot_spare(struct keeper *k);
+int slot_make_blank(struct keeper *k, struct err *err);
+// A blank slot that becomes this image's; NULL when there is none, or it cannot.
+struct slot *slot_blank_take(struct keeper *k, const char *image_dir);
 struct slot *slot_find(struct keeper *k, int connection, uint64_t id);
 // Limits, code, outbound network.
 int slot_bind(struct keeper *k, struct slot *s, const struct sandbox_binding *b, struct err *err);

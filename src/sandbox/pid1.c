@@ -176,8 +176,21 @@ static int hand_over_mounts(int channel)
     return message_send(channel, answer, (size_t)protocol_end(&w), &fd, 1, NULL);
 }
 
+// Until it comes nothing of the keeper's may be held open by us.
+static int await_image(const struct pid1_setup *s)
+{
+    int fd = -1;
+    unsigned n_fds = 1;
+    int r = arrange_descriptors(s);
+    if (r < 0)
+        return r;
+    ssize_t n = message_receive(CHANNEL_FD, room, sizeof(room), &fd, &n_fds, NULL);
+    return n > 0 && n_fds == 1 ? fd : -EPIPE;
+}
+
 static int set_up(const struct pid1_setup *s, const char **step)
 {
+    int channel = s->channel, image = s->image;
     char go;
     int r;
     *step = "wait for the user map";
@@ -196,17 +209,27 @@ static int set_up(const struct pid1_setup *s, const char **step)
     } else {
         prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); // pid 1's part without being it
     }
+    if (s->await_image) {
+        *step = "wait for the image";
+        image = await_image(s);
+        if (image < 0)
+            return image;
+        channel = CHANNEL_FD;
+    }
     if (s->root) {
-        r = root_enter(s->root, s->slot, s->image, step);
+        r = root_enter(s->root, s->slot, image, step);
         if (r < 0)
             return r;
         *step = "hand over the mount namespace";
-        r = hand_over_mounts(s->channel);
+        r = hand_over_mounts(channel);
         if (r < 0)
             return r;
     }
     *step = "arrange descriptors";
-    r = arrange_descriptors(s);
+    if (s->await_image)
+        close(image);
+    else
+        r = arrange_descriptors(s);
     if (r < 0)
         return r;
     umask(022);

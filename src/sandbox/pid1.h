@@ -17,6 +17,7 @@ struct pid1_setup {
     int output;              // write end: stdout and stderr of programs
     const struct root *root; // NULL: the host's own file system (no namespaces)
     int image;               // a mount to be the root in place of the template; -1: none
+    bool await_image;        // that mount comes over the channel, some time later
     bool spaces;             // pid, ipc, uts and network namespaces are ours
     bool await_users;        // the keeper writes the uid map first, and then one message
     bool cgroup_space;       // unshare the cgroup namespace after joining

@@ -1,7 +1,7 @@
 // slot.c - one sandbox from its making to its end. The diagram is in keeper_impl.h.
 //
-// Invariants: a slot that is not FREE has its cgroup made; a slot in MAKING, SPARE or LIVE has a
-// pidfd and a channel; `spares` and `making` count the states of their names.
+// Invariants: a slot that is not FREE has its cgroup made; a slot in MAKING, SPARE, BLANK or LIVE
+// has a pidfd and a channel; `spares`, `making` and `blanks` count the states of their names.
 #include "sandbox/keeper_impl.h"
 
 #include "sandbox/kernel.h"
@@ -23,9 +23,11 @@ static void set_state(struct keeper *k, struct slot *s, enum slot_state to)
 {
     k->spares -= s->state == SLOT_SPARE;
     k->making -= s->state == SLOT_MAKING;
+    k->blanks -= s->state == SLOT_BLANK;
     s->state = to;
     k->spares += to == SLOT_SPARE;
     k->making += to == SLOT_MAKING;
+    k->blanks += to == SLOT_BLANK;
 }
 
 static struct slot *take_free(struct keeper *k)
@@ -95,7 +97,7 @@ static int prepare(struct keeper *k, struct slot *s, const struct sandbox_bindin
 
 // The child's side of clone: never returns.
 static _Noreturn void child(struct keeper *k, const struct slot *s, const struct making *m,
-                            const struct plain_paths *paths)
+                            bool blank, const struct plain_paths *paths)
 {
     bool confine = k->config.degree != SANDBOX_NONE;
     const struct pid1_setup setup = {
@@ -104,6 +106,7 @@ static _Noreturn void child(struct keeper *k, const struct slot *s, const struct
         .output = m->output[1],
         .root = k->spaces ? &k->root : NULL,
         .image = m->image,
+        .await_image = blank,
         .spaces = k->spaces,
         .await_users = k->nested,
         .cgroup_space = k->spaces,
@@ -176,8 +179,8 @@ static void release(struct keeper *k, struct slot *s)
     slot_sweep(k);
 }
 
-int slot_make(struct keeper *k, bool tracing, const struct sandbox_binding *b, struct slot **out,
-              struct err *err)
+static int make(struct keeper *k, bool tracing, bool blank, const struct sandbox_binding *b,
+                struct slot **out, struct err *err)
 {
     struct making m;
     struct slot *s = take_free(k);
@@ -204,7 +207,7 @@ int slot_make(struct keeper *k, bool tracing, const struct sandbox_binding *b, s
             abort(); // a namespace just made cannot be entered: nothing below would be safe
         s->pid = clone_child(k, s, &m);
         if (s->pid == 0)
-            child(k, s, &m, k->spaces ? NULL : &paths);
+            child(k, s, &m, blank, k->spaces ? NULL : &paths);
         int e = errno;
         if (k->spaces && setns(k->own_net, CLONE_NEWNET) < 0)
             abort();
@@ -229,9 +232,42 @@ int slot_make(struct keeper *k, bool tracing, const struct sandbox_binding *b, s
         release(k, s);
         return r;
     }
-    set_state(k, s, SLOT_MAKING);
+    set_state(k, s, blank ? SLOT_BLANK : SLOT_MAKING);
     *out = s;
     return 0;
+}
+
+int slot_make(struct keeper *k, bool tracing, const struct sandbox_binding *b, struct slot **out,
+              struct err *err)
+{
+    return make(k, tracing, false, b, out, err);
+}
+
+int slot_make_blank(struct keeper *k, struct err *err)
+{
+    struct slot *s;
+    return make(k, false, true, NULL, &s, err);
+}
+
+struct slot *slot_blank_take(struct keeper *k, const char *image_dir)
+{
+    k->images = true;
+    for (unsigned i = 0; k->blanks && i < k->n_slots; i++) {
+        struct slot *s = &k->slots[i];
+        if (s->state != SLOT_BLANK || s->killed)
+            continue;
+        _cleanup_close_ int image = root_image(&k->root, image_dir, NULL);
+        if (image < 0)
+            return NULL; // making one afresh will say why
+        if (message_send(s->channel, "i", 1, &image, 1, NULL) < 0) {
+            slot_kill(k, s);
+            continue;
+        }
+        s->image = true;
+        set_state(k, s, SLOT_MAKING);
+        return s;
+    }
+    return NULL;
 }
 
 struct slot *slot_spare(struct keeper *k)

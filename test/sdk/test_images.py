@@ -4,6 +4,7 @@ that were built to do harm."""
 import json
 import os
 import shutil
+import signal
 import stat
 
 import pytest
@@ -212,6 +213,25 @@ def test_restart_and_collection(new_daemon, place, guest):
     assert f.call("read /replaced") == "new"
     got = f.lam.get_function(FunctionName="kept")
     assert got["Code"]["ImageUri"] == uri
+
+
+def test_the_keeper_dies(new_daemon, place, guest):
+    d = new_daemon()
+    uri = two_layers(guest).write_layout(place + "/layout")
+    for name in ("one", "two"):
+        create_image(d, name, uri, Timeout=30)
+        assert harness.Function(d, name, "").call("read /replaced") == "new"
+    keeper = d.children()["keeper"]
+    sandboxes = harness.descendants(keeper)
+    os.kill(keeper, signal.SIGKILL)
+    harness.wait_until(lambda: not any(harness.alive(pid) for pid in sandboxes))
+
+    def works():
+        try:
+            return harness.Function(d, "one", "").call("read /replaced") == "new"
+        except (ClientError, AssertionError):
+            return False
+    harness.wait_until(works, what="images run under the next keeper")
 
 
 def test_missing_programs(create, place, guest):
