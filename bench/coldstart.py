@@ -199,6 +199,7 @@ class ColdStarts:
                 for _ in range(n)]
         for f in made:
             f.wait_active()
+        made[-1].call({"name": "x"})  # from here on the pool knows the language
         self.spares_are_up(d)
         starts, totals, wrong = {}, {"spare": [], "cold": []}, 0
         for _ in range(2):

@@ -81,10 +81,15 @@ static void drop(struct connection *c)
 static bool connect_one(struct connection *c)
 {
     struct epoll_event e = {.events = EPOLLIN, .data.ptr = c};
+    const struct timeval limit = {.tv_sec = 5}; // a server that broke must not hold us
     int on = 1;
 
     c->have = 0;
     c->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (c->fd >= 0) {
+        setsockopt(c->fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
+        setsockopt(c->fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
+    }
     if (c->fd < 0 || connect(c->fd, (struct sockaddr *)&server, sizeof(server)) < 0 ||
         epoll_ctl(poller, EPOLL_CTL_ADD, c->fd, &e) < 0) {
         drop(c);
@@ -141,7 +146,7 @@ static bool read_some(struct connection *c)
 {
     ssize_t got = read(c->fd, c->in + c->have, sizeof(c->in) - 1 - c->have), length;
 
-    if (got < 0 && (errno == EINTR || errno == EAGAIN))
+    if (got < 0 && errno == EINTR)
         return false;
     if (got > 0) {
         c->have += (size_t)got;
@@ -237,9 +242,10 @@ static int keep(long n, double seconds)
            answered ? (double)times[answered / 2] : 0,
            answered ? (double)times[answered * 99 / 100] : 0);
     // What is under way is still taken: some servers do not live through a client that leaves.
+    end = now_us() + LEAVE_MS * 1e3;
     for (long i = 0; i < n; i++) {
         struct pollfd p = {connections[i].fd, POLLIN, 0};
-        while (connections[i].asked && poll(&p, 1, LEAVE_MS) == 1)
+        while (connections[i].asked && now_us() < end && poll(&p, 1, LEAVE_MS) == 1)
             read_some(&connections[i]);
     }
     return 0;
