@@ -94,6 +94,7 @@ void stage_open(const struct runtime_config *config)
 
     log_init("test", LOG_LEVEL_WARN);
     signal(SIGPIPE, SIG_IGN);
+    umask(022); // as the daemon: sandboxes' users read what we make here
     buf_init(&logged, 64 << 20);
     snprintf(dir, sizeof(dir), "/tmp/lambkin-runtime-XXXXXX");
     if (!mkdtemp(dir))
