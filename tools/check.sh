@@ -95,7 +95,7 @@ step_asan() {
 # ---- running them --------------------------------------------------------------------------------
 
 declare -A limit=([deps]=1200 [style]=120 [layers]=60 [generated]=120 [build]=900 [unit]=600
-    [sandbox]=900 [runtimes]=900 [sdk]=1500 [crash]=600 [fuzz]=600 [asan]=1500)
+    [sandbox]=900 [runtimes]=900 [sdk]=2400 [crash]=600 [fuzz]=600 [asan]=1500)
 
 # The lines that say how it ended: counts, failed tests, reruns, skips.
 closing_lines() {
