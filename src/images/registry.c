@@ -29,7 +29,7 @@ static bool installed(const char *name)
 
 int image_fetch(struct str name, const char *folder, const char *architecture, struct err *err)
 {
-    _cleanup_(buf_finishp) struct buf output;
+    _cleanup_(buf_finishp) struct buf output = {0};
     char from[1100], to[1100];
     int status = 0;
 
