@@ -239,7 +239,7 @@ def test_what_cannot_be(lam, package):
     assert "architecture" in e.message.lower()
     with refused("InvalidParameterValueException", 400):
         lam.create_function(FunctionName=unique_name(), Role=ROLE, PackageType="Image",
-                            Code={"ImageUri": "x:y"})
+                            Code={"ImageUri": "oci:nowhere"})
     with refused("InvalidParameterValueException", 400):
         lam.create_function(FunctionName=unique_name(), Role=ROLE, Code={"ZipFile": package})
     with refused("InvalidParameterValueException", 400) as e:
