@@ -63,6 +63,10 @@ def outside():
     for tool in ("pasta", "ip", "unshare", "nsenter"):
         if not shutil.which(tool, path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin:/usr/bin"):
             pytest.skip("no %s here" % tool)
+    try:
+        os.close(os.open("/dev/net/tun", os.O_RDWR))
+    except OSError as e:
+        pytest.skip("no tap devices here: %s" % e)
     ours, theirs = "lk%da" % os.getpid(), "lk%db" % os.getpid()
     with contextlib.ExitStack() as stack:
         def ended(p):
