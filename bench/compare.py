@@ -227,13 +227,16 @@ class Lambkin(Peer):
 class Emulator(Peer):
     """AWS's runtime interface emulator, with the bootstrap that Lambkin runs too."""
 
+    def __init__(self, compare):
+        super().__init__(compare, "AWS emulator", "C")
+        # It serves one request at a time: its best counts. More connections are tried once.
+        self.connections, self.warm_connections, self.untried = [1], 1, [2, 64]
+
     def install(self):
         self.program = self.compare.args.rie or shutil.which("aws-lambda-rie")
         if not self.program:
             raise Unavailable("aws-lambda-rie is not in PATH; give its path (RIE=… or --rie)")
         super().install()
-        # It serves one request at a time: its best counts. More connections are tried once.
-        self.connections, self.warm_connections, self.untried = [1], 1, [2, 64]
 
     def start(self):
         self.port = free_port()
@@ -323,7 +326,7 @@ class Compare:
         miniflare = ("miniflare@4.20260426.0",)
         return [
             Lambkin(self, "native", source=self.bootstrap),
-            Emulator(self, "AWS emulator", "C"),
+            Emulator(self),
             Lambkin(self, "node", files={"index.js": bench.NODE_HANDLER}),
             Workerd(self, "workerd", "Worker", miniflare, "workerd"),
             Miniflare(self, "miniflare", "Worker", miniflare, "miniflare"),
