@@ -154,7 +154,11 @@ class Gateway:
         ratio = median(times[5000]) / median(times[10])
         self.row("a request to an API of 5,000 routes / of 10", "%.2f" % ratio, "<= 1.50",
                  ratio <= 1.5, "%.0f us against %.0f us" % (median(times[5000]), median(times[10])))
-        match = {n: median(self.tool("match", n, 200000)[0] for _ in range(5)) for n in (10, 5000)}
+        match = {10: [], 5000: []}
+        for _ in range(15):
+            for n, to in match.items():
+                to += self.tool("match", n, 200000)
+        match = {n: median(v) for n, v in match.items()}
         ratio = match[5000] / match[10]
         self.row("the look-up alone, any of 5,000 routes / of 10", "%.2f" % ratio, "<= 1.50",
                  ratio <= 1.5, "%.0f ns against %.0f ns" % (match[5000], match[10]))

@@ -34,6 +34,7 @@
 #define POSTERS 32
 #define PER_ADDRESS 20000 // connections from one loopback address: there are 28,000 ports
 #define ID_BYTES 64
+#define BATCH 64
 
 static int port;
 static char request[64 * 1024];
@@ -366,6 +367,7 @@ static int match(long n, long lookups)
     struct route_match m;
     struct err err = ERR_INIT;
     uint32_t random = 1;
+    double spent_us = 0;
     long found = 0;
 
     arena_init(&a, (size_t)64 << 20);
@@ -378,15 +380,25 @@ static int match(long n, long lookups)
             die("route_table_add");
         paths[i] = arena_printf(&a, "/area-%ld/things-%ld/some-id", i / 50, i);
     }
-    double start = now_us();
-    for (long i = 0; i < lookups; i++) {
-        random = random * 1664525 + 1013904223;
-        found += route_table_match(t, STR("GET"), paths[(random >> 8) % (uint32_t)n], &m);
+    // In batches, whose paths are put where a request's would be: in memory that was just written.
+    for (long done = 0; done < lookups; done += BATCH) {
+        static char space[BATCH][64];
+        struct str batch[BATCH];
+        for (int i = 0; i < BATCH; i++) {
+            random = random * 1664525 + 1013904223;
+            struct str path = paths[(random >> 8) % (uint32_t)n];
+            memcpy(space[i], path.ptr, path.len);
+            batch[i] = (struct str){space[i], path.len};
+        }
+        double start = now_us();
+        for (int i = 0; i < BATCH; i++)
+            found += route_table_match(t, STR("GET"), batch[i], &m);
+        spent_us += now_us() - start;
     }
-    printf("%.1f\n", (now_us() - start) * 1e3 / (double)lookups);
+    printf("%.1f\n", spent_us * 1e3 / (double)found);
     free(paths);
     arena_finish(&a);
-    return found != lookups;
+    return found < lookups;
 }
 
 int main(int argc, char **argv)

@@ -3,6 +3,10 @@
 // A tree with a level per segment. Each node has children by name, one for a parameter, and the
 // routes that end in a greedy parameter there. Matching tries them in that order and comes back
 // where a choice leads nowhere; MAX_STEPS bounds that for tables made to be slow.
+//
+// What is compared lies where it is found (the hash beside the pointer, a node's name within it),
+// and nothing is larger than it has to be: in a large table a look-up costs by what is not in the
+// processor's cache.
 
 #include "services/gateway/route_table.h"
 
@@ -15,50 +19,69 @@
 struct endpoint { // the routes of one path, by method
     struct str method;
     const void *route;
-    struct str names[ROUTE_MAX_PARAMETERS]; // of the parameters, in order
-    unsigned n_names;
     struct endpoint *next;
+    unsigned n_names;
+    struct str names[]; // of the parameters, in order
 };
 
-struct child {
-    struct str name;
-    struct node *node;
-    struct child *next; // in its bucket
+struct slot {
+    uint32_t hash;
+    struct node *node; // NULL: free
 };
 
 struct node {
-    struct child **buckets; // a power of two, or NULL
-    size_t n_buckets, n_children;
+    struct slot *slots; // children by name, open addressing; at most half are taken
+    uint32_t n_slots;   // a power of two, or 0
+    uint32_t n_children;
     struct node *parameter;
     struct endpoint *ends;   // routes that end here
     struct endpoint *greedy; // routes whose last segment is {name+} here
+    size_t name_len;
+    char name[];
 };
 
 struct route_table {
     struct arena *arena;
-    struct node root;
+    struct node *root;
     const void *fallback; // $default
 };
+
+static struct node *node_new(struct arena *a, struct str name)
+{
+    struct node *n = arena_alloc(a, sizeof(*n) + name.len);
+
+    if (!n)
+        return NULL;
+    *n = (struct node){.name_len = name.len};
+    if (name.len > 0)
+        memcpy(n->name, name.ptr, name.len);
+    return n;
+}
 
 struct route_table *route_table_new(struct arena *a)
 {
     struct route_table *t = arena_new(a, struct route_table);
 
-    if (t)
-        t->arena = a;
-    return t;
+    if (!t)
+        return NULL;
+    t->arena = a;
+    t->root = node_new(a, STR(""));
+    return t->root ? t : NULL;
 }
 
 // ---- keys
 // ----------------------------------------------------------------------------------------
 
-static bool method_valid(struct str m)
+// *m becomes a text of ours: every look-up reads it, and one that all routes share is near.
+static bool method_valid(struct str *m)
 {
     static const char *const methods[] = {"ANY",  "GET",    "POST",  "PUT",
                                           "HEAD", "DELETE", "PATCH", "OPTIONS"};
     for (size_t i = 0; i < sizeof(methods) / sizeof(methods[0]); i++)
-        if (str_eq(m, str_from(methods[i])))
+        if (str_eq(*m, str_from(methods[i]))) {
+            *m = str_from(methods[i]);
             return true;
+        }
     return false;
 }
 
@@ -86,7 +109,7 @@ static bool split_key(struct str key, struct str *method, struct str *path)
     struct str rest = key;
 
     return str_next(&rest, ' ', method) && rest.ptr && (*path = rest, true) &&
-           method_valid(*method) && path->len > 0 && path->ptr[0] == '/';
+           method_valid(method) && path->len > 0 && path->ptr[0] == '/';
 }
 
 bool route_key_valid(struct str key)
@@ -123,34 +146,39 @@ static uint32_t name_hash(struct str s)
     return h;
 }
 
+// The slot that has the name, or the free one where it would go.
+static struct slot *slot_of(const struct node *n, struct str name, uint32_t hash)
+{
+    uint32_t mask = n->n_slots - 1;
+
+    for (uint32_t i = hash & mask;; i = (i + 1) & mask) {
+        struct slot *s = &n->slots[i];
+        if (!s->node ||
+            (s->hash == hash && str_eq((struct str){s->node->name, s->node->name_len}, name)))
+            return s;
+    }
+}
+
 static struct node *child_find(const struct node *n, struct str name)
 {
-    if (n->n_buckets == 0)
-        return NULL;
-    for (struct child *c = n->buckets[name_hash(name) & (n->n_buckets - 1)]; c; c = c->next)
-        if (str_eq(c->name, name))
-            return c->node;
-    return NULL;
+    return n->n_slots > 0 ? slot_of(n, name, name_hash(name))->node : NULL;
 }
 
 static bool grow(struct route_table *t, struct node *n)
 {
-    size_t cap = n->n_buckets ? 4 * n->n_buckets : 4;
-    struct child **buckets = arena_new_array(t->arena, struct child *, cap);
+    struct node bigger = {.n_slots = n->n_slots ? 2 * n->n_slots : 4};
 
-    if (!buckets)
+    bigger.slots = arena_new_array(t->arena, struct slot, bigger.n_slots);
+    if (!bigger.slots)
         return false;
-    for (size_t i = 0; i < n->n_buckets; i++) {
-        struct child *next;
-        for (struct child *c = n->buckets[i]; c; c = next) {
-            struct child **bucket = &buckets[name_hash(c->name) & (cap - 1)];
-            next = c->next;
-            c->next = *bucket;
-            *bucket = c;
-        }
+    for (uint32_t i = 0; i < n->n_slots; i++) {
+        const struct node *child = n->slots[i].node;
+        if (child)
+            *slot_of(&bigger, (struct str){child->name, child->name_len}, n->slots[i].hash) =
+                n->slots[i];
     }
-    n->buckets = buckets;
-    n->n_buckets = cap;
+    n->slots = bigger.slots;
+    n->n_slots = bigger.n_slots;
     return true;
 }
 
@@ -160,37 +188,37 @@ static struct node *child_get(struct route_table *t, struct node *n, struct str 
 
     if (found)
         return found;
-    if (n->n_children >= n->n_buckets && !grow(t, n))
+    if (2 * (n->n_children + 1) > n->n_slots && !grow(t, n))
         return NULL;
-    struct child *c = arena_new(t->arena, struct child);
-    struct node *node = arena_new(t->arena, struct node);
-    if (!c || !node)
+    struct node *node = node_new(t->arena, name);
+    if (!node)
         return NULL;
-    struct child **bucket = &n->buckets[name_hash(name) & (n->n_buckets - 1)];
-    *c = (struct child){.name = name, .node = node, .next = *bucket};
-    *bucket = c;
+    uint32_t hash = name_hash(name);
+    *slot_of(n, name, hash) = (struct slot){hash, node};
     n->n_children++;
     return node;
 }
 
 static int add_end(struct route_table *t, struct endpoint **ends, const struct endpoint *made,
-                   struct err *err)
+                   const struct str *names, struct err *err)
 {
     for (; *ends; ends = &(*ends)->next)
         if (str_eq((*ends)->method, made->method))
             return err_set(err, -EEXIST, "there is such a route already");
-    *ends = arena_new(t->arena, struct endpoint);
+    *ends = arena_alloc(t->arena, sizeof(*made) + made->n_names * sizeof(*names));
     if (!*ends)
         return err_set(err, -ENOMEM, "out of memory");
     **ends = *made;
+    if (made->n_names > 0)
+        memcpy((*ends)->names, names, made->n_names * sizeof(*names));
     return 0;
 }
 
 int route_table_add(struct route_table *t, struct str key, const void *route, struct err *err)
 {
     struct endpoint made = {.route = route};
-    struct node *n = &t->root;
-    struct str path, rest, part, name;
+    struct node *n = t->root;
+    struct str names[ROUTE_MAX_PARAMETERS], path, rest, part, name;
 
     if (!route_key_valid(key))
         return err_set(err, -EINVAL, "not a route key: %.*s", STR_ARG(key));
@@ -211,19 +239,19 @@ int route_table_add(struct route_table *t, struct str key, const void *route, st
             n = child_get(t, n, name);
             break;
         case SEGMENT_PARAMETER:
-            made.names[made.n_names++] = name;
+            names[made.n_names++] = name;
             if (!n->parameter)
-                n->parameter = arena_new(t->arena, struct node);
+                n->parameter = node_new(t->arena, STR(""));
             n = n->parameter;
             break;
         case SEGMENT_GREEDY:
-            made.names[made.n_names++] = name;
-            return add_end(t, &n->greedy, &made, err);
+            names[made.n_names++] = name;
+            return add_end(t, &n->greedy, &made, names, err);
         case SEGMENT_BAD:
             return -EINVAL;
         }
     }
-    return n ? add_end(t, &n->ends, &made, err) : err_set(err, -ENOMEM, "out of memory");
+    return n ? add_end(t, &n->ends, &made, names, err) : err_set(err, -ENOMEM, "out of memory");
 }
 
 // ---- matching
@@ -287,7 +315,7 @@ bool route_table_match(const struct route_table *t, struct str method, struct st
     struct matcher m = {.method = method};
 
     *out = (struct route_match){.route = t->fallback};
-    if (path.len > 0 && path.ptr[0] == '/' && walk(&m, &t->root, str_slice(path, 1, path.len))) {
+    if (path.len > 0 && path.ptr[0] == '/' && walk(&m, t->root, str_slice(path, 1, path.len))) {
         out->route = m.found->route;
         for (unsigned i = 0; i < m.n_values && i < m.found->n_names; i++)
             out->parameters[out->n_parameters++] =
