@@ -11,6 +11,8 @@ import subprocess
 import sys
 
 BANNED = re.compile(r"(?<![\w.>])(strcpy|strcat|sprintf|vsprintf|strtok|atoi|atol|system|gets)\s*\(")
+# What is cleaned up must be set from the start: an early return would free what was never there.
+UNSET_CLEANUP = re.compile(r"^[ \t]+_cleanup_\w*(\(\w+\))?[ \t]+(?![^;=]*=[^;]*;)[^;(]*;", re.M)
 MAX_LINES = 800
 VAGUE = re.compile(r"(^|_)(utils?|helpers?|common|misc|manager|stuff)(_|\.)")
 COMMENT_OR_STRING = re.compile(r'//[^\n]*|/\*.*?\*/|"(?:\\.|[^"\\\n])*"', re.S)
@@ -62,6 +64,9 @@ def main():
     for path in tracked("*.c", "*.h", "*.py", "*.sh"):
         if VAGUE.search(os.path.basename(path)):
             wrong.append("%s: a file is called after what it holds" % path)
+        for m in UNSET_CLEANUP.finditer(bare):
+            wrong.append("%s:%d: a _cleanup_ variable without a value" % (
+                path, bare.count("\n", 0, m.start()) + 1))
     formatter = clang_format()
     if not formatter:
         print("SKIPPED format: clang-format 14 is not here")

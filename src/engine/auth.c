@@ -100,7 +100,7 @@ static int unchunk(struct call *c, const struct sigv4_claim *claim, struct str s
 {
     struct call_run *r = run_of(c);
     struct sigv4_chunks chunks;
-    _cleanup_(buf_finishp) struct buf plain;
+    _cleanup_(buf_finishp) struct buf plain = {0};
     struct str body, data;
     int rc;
 

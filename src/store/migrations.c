@@ -36,7 +36,7 @@ static void expand(struct buf *out, struct str sql)
 static int apply(struct store_conn *c, const struct store_migration *m, unsigned number,
                  struct err *err)
 {
-    _cleanup_(buf_finishp) struct buf script;
+    _cleanup_(buf_finishp) struct buf script = {0};
     struct err ignored;
     int r;
 

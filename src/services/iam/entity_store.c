@@ -273,7 +273,7 @@ int iam_check_document(struct call *c, struct str document, struct err *err)
 
 struct str iam_document(struct call *c, struct str document)
 {
-    _cleanup_(buf_finishp) struct buf b;
+    _cleanup_(buf_finishp) struct buf b = {0};
     buf_init(&b, (size_t)1 << 20);
     percent_encode(&b, document);
     return b.failed ? STR_NULL : arena_str(c->arena, buf_str(&b));
@@ -294,7 +294,7 @@ int iam_page_begin(struct call *c, struct str marker, bool has_max, int64_t max,
 
 struct str iam_page_marker(struct call *c, struct str last_key)
 {
-    _cleanup_(buf_finishp) struct buf b;
+    _cleanup_(buf_finishp) struct buf b = {0};
     buf_init(&b, 4096);
     base64url_encode(&b, last_key);
     return arena_str(c->arena, buf_str(&b));

@@ -45,7 +45,7 @@ static bool is_reserved(struct str name)
 static int set_environment(struct call *c, const struct lambda_environment *in,
                            struct lambda_function_configuration *out, struct err *err)
 {
-    _cleanup_(buf_finishp) struct buf reserved, measured;
+    _cleanup_(buf_finishp) struct buf reserved = {0}, measured = {0};
 
     buf_init(&reserved, 2048);
     buf_init(&measured, (size_t)32 << 20);

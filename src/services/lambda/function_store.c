@@ -81,8 +81,8 @@ int fn_store_delete(struct store_tx *tx, const struct fn *f, struct err *err)
 int fn_store_version(struct store_tx *tx, struct lambda *l, const struct fn *f,
                      const struct fn_version *v, struct err *err)
 {
-    _cleanup_(arena_finish) struct arena a;
-    _cleanup_(buf_finishp) struct buf layers;
+    _cleanup_(arena_finish) struct arena a = {0};
+    _cleanup_(buf_finishp) struct buf layers = {0};
     struct str doc, environment, box = STR_NULL;
     int r;
 
@@ -216,7 +216,7 @@ static unsigned parse_layers(struct str text, char out[][SHA256_HEX_BYTES])
 
 static int load_version(struct lambda *l, struct store_stmt *s, struct err *err)
 {
-    _cleanup_(arena_finish) struct arena a;
+    _cleanup_(arena_finish) struct arena a = {0};
     char layers[LAMBDA_MAX_LAYERS][SHA256_HEX_BYTES] = {{0}};
     struct fn *f = fn_get(l, store_col_str(s, 0), store_col_str(s, 1), store_col_str(s, 2));
     struct fn_version *v = NULL;

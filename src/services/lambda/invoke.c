@@ -74,7 +74,7 @@ static int resolve(struct lambda *l, struct call *c, struct str name, struct str
 int lambda_resolve(struct engine *e, struct str account, struct str region, struct str name,
                    struct str qualifier, struct lambda_target *out, struct err *err)
 {
-    _cleanup_(arena_finish) struct arena a;
+    _cleanup_(arena_finish) struct arena a = {0};
     struct lambda *l = engine_state(e, &lambda_service);
     struct call c = {.engine = e, .state = l, .arena = &a, .account = account, .region = region};
     struct fn_target t;

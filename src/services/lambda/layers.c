@@ -170,7 +170,7 @@ static int replace(struct lambda *l, struct call *c, const struct layer_version 
 {
     _cleanup_(store_abortp) struct store_tx *tx = NULL;
     _cleanup_(layer_version_unrefp) struct layer_version *v = NULL;
-    _cleanup_(buf_finishp) struct buf doc;
+    _cleanup_(buf_finishp) struct buf doc = {0};
 
     (void)c;
     buf_init(&doc, LAMBDA_MAX_DOC_BYTES);
@@ -286,7 +286,7 @@ int lambda_publish_layer_version(struct call *c, const struct lambda_publish_lay
     _cleanup_(lambda_change_end) struct lambda *locked = lambda_change(c);
     _cleanup_(store_abortp) struct store_tx *tx = NULL;
     _cleanup_(layer_version_unrefp) struct layer_version *v = NULL;
-    _cleanup_(buf_finishp) struct buf doc;
+    _cleanup_(buf_finishp) struct buf doc = {0};
     uint64_t number = 1;
     const struct map_entry *e;
     size_t at = 0;
@@ -534,7 +534,7 @@ int lambda_add_layer_version_permission(struct call *c,
                                         struct err *err)
 {
     _cleanup_(lambda_change_end) struct lambda *l = lambda_change(c);
-    _cleanup_(buf_finishp) struct buf statement;
+    _cleanup_(buf_finishp) struct buf statement = {0};
     struct layer_version *v;
     struct str policy;
     int r = find_version(l, c, in->layer_name, WIRE_GET(in, version_number, 0), &v, err);

@@ -109,7 +109,7 @@ static int save(struct lambda *l, struct str account, struct str region,
     const struct lambda_list_tags_out tagged = {.tags = tags};
     _cleanup_(store_abortp) struct store_tx *tx = NULL;
     _cleanup_(mapping_unrefp) struct mapping *m = NULL;
-    _cleanup_(buf_finishp) struct buf doc, tags_doc;
+    _cleanup_(buf_finishp) struct buf doc = {0}, tags_doc = {0};
     void *old = NULL;
 
     buf_init(&doc, LAMBDA_MAX_DOC_BYTES);
@@ -531,7 +531,7 @@ int lambda_mappings(struct engine *e, struct arena *a, struct lambda_mapping **o
     if (!copies)
         return err_set(err, -ENOMEM, "out of memory");
     for (size_t i = 0; i < *n; i++) {
-        _cleanup_(buf_finishp) struct buf doc;
+        _cleanup_(buf_finishp) struct buf doc = {0};
         struct lambda_event_source_mapping_configuration *value =
             arena_new(a, struct lambda_event_source_mapping_configuration);
         buf_init(&doc, LAMBDA_MAX_DOC_BYTES);

@@ -42,7 +42,7 @@ static void digests(struct str zip, struct package *p)
 
 bool package_name(struct str sha256_base64, char out[static SHA256_HEX_BYTES])
 {
-    _cleanup_(arena_finish) struct arena a;
+    _cleanup_(arena_finish) struct arena a = {0};
     struct str raw;
 
     arena_init(&a, 4096);

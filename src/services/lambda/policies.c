@@ -108,7 +108,7 @@ static bool copy_statements(struct arena *a, struct str policy, struct str drop,
 int policy_add(struct call *c, struct str policy, struct str sid, struct str statement,
                struct str *out, struct err *err)
 {
-    _cleanup_(buf_finishp) struct buf b;
+    _cleanup_(buf_finishp) struct buf b = {0};
     size_t left;
 
     buf_init(&b, (size_t)1 << 20);
@@ -141,7 +141,7 @@ int policy_add(struct call *c, struct str policy, struct str sid, struct str sta
 int policy_remove(struct call *c, struct str policy, struct str sid, struct str *out,
                   struct err *err)
 {
-    _cleanup_(buf_finishp) struct buf b;
+    _cleanup_(buf_finishp) struct buf b = {0};
     size_t left;
 
     buf_init(&b, (size_t)1 << 20);
@@ -209,7 +209,7 @@ int lambda_add_permission(struct call *c, const struct lambda_add_permission_in 
                           struct lambda_add_permission_out *out, struct err *err)
 {
     _cleanup_(lambda_change_end) struct lambda *l = lambda_change(c);
-    _cleanup_(buf_finishp) struct buf statement;
+    _cleanup_(buf_finishp) struct buf statement = {0};
     struct fn_target t;
     struct fn_record *record;
     struct str policy;

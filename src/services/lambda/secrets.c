@@ -20,7 +20,7 @@ static void cipher_freep(EVP_CIPHER_CTX **c)
 
 int secret_key_open(const char *path, struct secret_key *out, struct err *err)
 {
-    _cleanup_(arena_finish) struct arena a;
+    _cleanup_(arena_finish) struct arena a = {0};
     struct str content;
     int r;
 

@@ -56,7 +56,7 @@ int revision_check(struct str given, struct str current, struct err *err)
 static int shape_doc(unsigned shape, const void *value, struct arena *a, struct str *out,
                      struct err *err)
 {
-    _cleanup_(buf_finishp) struct buf b;
+    _cleanup_(buf_finishp) struct buf b = {0};
 
     buf_init(&b, LAMBDA_MAX_DOC_BYTES);
     int r = wire_shape_to_json(&wire_lambda, shape, value, &b);
@@ -154,7 +154,7 @@ static int snapshot_image(struct lambda *l, struct fn_version *v, struct functio
     const struct lambda_image_config_response *given = v->config->image_config_response;
     const struct lambda_image_config *over =
         given && given->image_config ? given->image_config : &none;
-    _cleanup_(arena_finish) struct arena a;
+    _cleanup_(arena_finish) struct arena a = {0};
     struct image image;
     struct err why = ERR_INIT;
     int r;
@@ -325,7 +325,7 @@ int fn_version_new(struct lambda *l, const struct version_parts *p,
                    struct err *err)
 {
     struct lambda_function_configuration plain = *config;
-    _cleanup_(arena_finish) struct arena a;
+    _cleanup_(arena_finish) struct arena a = {0};
     struct str doc, environment = STR_NULL;
     int r = 0;
 
@@ -396,7 +396,7 @@ int fn_record_from_doc(enum record_kind kind, struct str qualifier, struct str d
 int fn_record_new(enum record_kind kind, struct str qualifier, const void *value,
                   struct fn_record **out, struct err *err)
 {
-    _cleanup_(arena_finish) struct arena a;
+    _cleanup_(arena_finish) struct arena a = {0};
     struct str doc;
 
     arena_init(&a, 4 * LAMBDA_MAX_DOC_BYTES);

@@ -75,7 +75,7 @@ static void stream_done(struct invocation *inv)
 {
     struct invoke *i = inv->user;
     struct call *c = i->call;
-    _cleanup_(buf_finishp) struct buf event;
+    _cleanup_(buf_finishp) struct buf event = {0};
     struct buf frame = i->frame;
 
     i->waiting = false;

@@ -305,7 +305,7 @@ int lambda_url_find(struct engine *e, struct arena *a, struct str id, struct lam
     snprintf(out->function, sizeof(out->function), "%.*s", STR_ARG(f->name));
     snprintf(out->qualifier, sizeof(out->qualifier), "%.*s", STR_ARG(record->qualifier));
     if (u->cors) {
-        _cleanup_(buf_finishp) struct buf b;
+        _cleanup_(buf_finishp) struct buf b = {0};
         buf_init(&b, LAMBDA_MAX_DOC_BYTES);
         if (wire_shape_to_json(&wire_lambda, LAMBDA_SHAPE_CORS, u->cors, &b) < 0 || b.failed)
             return -ENOMEM;

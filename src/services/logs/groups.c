@@ -62,7 +62,7 @@ struct str logs_group_arn(struct call *c, const struct log_group *g)
 
 struct str logs_page_token(struct call *c, struct str last_name)
 {
-    _cleanup_(buf_finishp) struct buf b;
+    _cleanup_(buf_finishp) struct buf b = {0};
     buf_init(&b, 4096);
     base64url_encode(&b, last_name);
     return arena_str(c->arena, buf_str(&b));

@@ -441,7 +441,7 @@ int log_group_append(struct log_group *g, struct str stream, bool make,
                      const struct log_append_event *events, size_t n, int64_t now_ms,
                      struct err *err)
 {
-    _cleanup_(buf_finishp) struct buf b;
+    _cleanup_(buf_finishp) struct buf b = {0};
     buf_init(&b, (size_t)64 << 20);
     pthread_mutex_lock(&g->lock);
     int r = append_locked(g, stream, make, events, n, now_ms, &b, err);
@@ -463,7 +463,7 @@ int log_stream_create(struct log_group *g, struct str name, int64_t now_ms, stru
 
 int log_stream_drop(struct log_group *g, struct str name, struct err *err)
 {
-    _cleanup_(buf_finishp) struct buf b;
+    _cleanup_(buf_finishp) struct buf b = {0};
     int r;
     buf_init(&b, 1 << 16);
     pthread_mutex_lock(&g->lock);

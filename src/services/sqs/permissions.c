@@ -76,7 +76,7 @@ static void write_statement(struct json_writer *w, struct call *c, const struct 
 static int rewrite(struct call *c, struct sqs_queue *q, const struct json_value *policy,
                    struct str drop, const struct sqs_add_permission_in *add, struct err *err)
 {
-    _cleanup_(buf_finishp) struct buf b;
+    _cleanup_(buf_finishp) struct buf b = {0};
     size_t kept = 0;
     buf_init(&b, POLICY_MAX_BYTES);
     struct json_writer w = json_writer(&b);

@@ -194,7 +194,7 @@ static int read_token(struct call *c, struct str token, struct str *after, struc
 
 static struct str make_token(struct call *c, struct str last)
 {
-    _cleanup_(buf_finishp) struct buf b;
+    _cleanup_(buf_finishp) struct buf b = {0};
     buf_init(&b, 1024);
     base64url_encode(&b, last);
     return arena_str(c->arena, buf_str(&b));
