@@ -61,12 +61,12 @@ def main():
         bare = COMMENT_OR_STRING.sub(lambda m: "\n" * m.group(0).count("\n"), text)
         for m in BANNED.finditer(bare):
             wrong.append("%s:%d: %s is banned" % (path, bare.count("\n", 0, m.start()) + 1, m.group(1)))
-    for path in tracked("*.c", "*.h", "*.py", "*.sh"):
-        if VAGUE.search(os.path.basename(path)):
-            wrong.append("%s: a file is called after what it holds" % path)
         for m in UNSET_CLEANUP.finditer(bare):
             wrong.append("%s:%d: a _cleanup_ variable without a value" % (
                 path, bare.count("\n", 0, m.start()) + 1))
+    for path in tracked("*.c", "*.h", "*.py", "*.sh"):
+        if VAGUE.search(os.path.basename(path)):
+            wrong.append("%s: a file is called after what it holds" % path)
     formatter = clang_format()
     if not formatter:
         print("SKIPPED format: clang-format 14 is not here")
