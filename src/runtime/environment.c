@@ -375,7 +375,11 @@ static void begin_init(struct environment *env)
         return;
     }
     if (env->interpreter && extensions_registered(env))
-        send_init(env); // a custom runtime says by its first `next` that it is ready
+        send_init(env);
+    // A custom runtime says by its first `next` that it is ready; a spare's may have come before we
+    // heard that its program runs.
+    else if (!env->interpreter && env->next_req)
+        environment_initialised(env);
 }
 
 void environment_initialised(struct environment *env)
