@@ -112,39 +112,6 @@ group_runtimes() {
     apt_install
 }
 
-# What was installed once for the same list is kept in the user's cache folder: a fresh clone on the
-# same machine needs no registry. Copies work from any folder (programs are run by bin/python).
-cache=${XDG_CACHE_HOME:-$HOME/.cache}/lambkin-deps
-
-cache_key() { # cache_key KIND LIST INTERPRETER
-    { cat "$2" && "$3" --version && uname -m; } 2>/dev/null | sha256sum | cut -c1-16 | sed "s/^/$1-/"
-}
-
-# By hard links where that goes: installers replace files, they do not write into them.
-copy_tree() {
-    rm -rf "$2"
-    cp -al "$1" "$2" 2>/dev/null && return 0
-    rm -rf "$2"
-    cp -a "$1" "$2" 2>/dev/null && return 0
-    rm -rf "$2"
-    return 1
-}
-
-from_cache() { # from_cache KEY TARGET
-    [ -d "$cache/$1" ] || return 1
-    copy_tree "$cache/$1" "$2"
-}
-
-to_cache() { # to_cache KEY SOURCE; best effort, the last list only
-    mkdir -p "$cache" 2>/dev/null || return 0
-    rm -rf "$cache/${1%%-*}"-* "$cache/new-$$"
-    if copy_tree "$2" "$cache/new-$$"; then
-        mv "$cache/new-$$" "$cache/$1" 2>/dev/null || rm -rf "$cache/new-$$"
-    else
-        rm -rf "$cache/new-$$"
-    fi
-}
-
 make_venv() {
     stamp=.venv/.installed
     if [ -f "$stamp" ] && cmp -s tools/requirements-test.txt "$stamp" &&
@@ -153,27 +120,17 @@ make_venv() {
     fi
     python=/usr/bin/python3
     [ -x "$python" ] || python=python3
-    key=$(cache_key venv tools/requirements-test.txt "$python")
-    if from_cache "$key" .venv && .venv/bin/python -c 'import boto3, pytest' 2>/dev/null &&
-        cmp -s tools/requirements-test.txt "$stamp"; then
-        return 0
-    fi
     echo "installing Python packages into .venv"
     rm -rf .venv
     "$python" -m venv .venv >"$log" 2>&1 || fail "python3 -m venv failed"
     thrice .venv/bin/python -m pip install --quiet --disable-pip-version-check \
         -r tools/requirements-test.txt || fail "pip failed"
     cp tools/requirements-test.txt "$stamp"
-    to_cache "$key" .venv
 }
 
 make_node_modules() {
     stamp=test/node/node_modules/.installed
     if [ -f "$stamp" ] && cmp -s test/node/package.json "$stamp"; then
-        return 0
-    fi
-    key=$(cache_key node test/node/package.json node)
-    if from_cache "$key" test/node/node_modules && cmp -s test/node/package.json "$stamp"; then
         return 0
     fi
     echo "installing Node.js packages into test/node"
@@ -182,7 +139,6 @@ make_node_modules() {
     (cd test/node && thrice npm install --no-audit --no-fund --no-package-lock --loglevel=error) ||
         fail "npm failed"
     cp test/node/package.json "$stamp"
-    to_cache "$key" test/node/node_modules
 }
 
 group_tests() {
