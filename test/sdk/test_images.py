@@ -84,18 +84,18 @@ def two_layers(guest, **config):
         [file(".wh.gone"), file("opaque/new", "new"), file("opaque/.wh..wh..opq"),
          file("replaced", "new"), hard("same", "etc/motd"), link("absolute", "/etc/motd"),
          link("out", "/../../etc/motd"), file("usr/through", "by link"), file("secret", "s", 0o600),
-         folder("work")],
+         folder("bench")],
     ], **config)
 
 
 def test_what_the_program_sees(create, place, guest):
     image = two_layers(guest, Env=["FROM=image", "BOTH=image", "PATH=/bin:/usr/bin"],
-                       WorkingDir="/work")
+                       WorkingDir="/bench")
     path = image.write_layout(place + "/layout")
     f = create("oci:" + path, Environment={"Variables": {"BOTH": "function"}})
     about = f.call("about")
     assert about["argv"] == ["/bin/guest", "one", "two words"]
-    assert about["cwd"] == "/work" and about["uid"] != 0
+    assert about["cwd"] == "/bench" and about["uid"] != 0
     env = env_of(about)
     assert env["FROM"] == "image" and env["BOTH"] == "function" and env["PATH"] == "/bin:/usr/bin"
     assert env["AWS_LAMBDA_FUNCTION_NAME"] == f.name and env["_HANDLER"] == "two words"
@@ -115,14 +115,14 @@ def test_what_the_program_sees(create, place, guest):
     assert f.call("stat /a-pipe") == {"error": "ENOENT"}
     # the sandbox's own places, and a root that cannot be written
     assert f.call("create /tmp/file") is True
-    assert f.call("create /work/file") == {"error": "EROFS"}
+    assert f.call("create /bench/file") == {"error": "EROFS"}
     assert "localhost" in f.call("read /etc/hosts")
     assert "nameserver" in f.call("read /etc/resolv.conf")
     assert f.call("read /proc/self/comm") == "guest\n"
     assert f.call("stat /dev/null")["mode"] & stat.S_IFCHR
     assert set(f.call("list /")) == {
         "absolute", "bin", "dev", "etc", "opaque", "out", "proc", "replaced", "same", "secret",
-        "sys", "tmp", "usr", "var", "work"}
+        "sys", "tmp", "usr", "var", "bench"}
 
 
 def test_answers(create, place, guest, lam):
@@ -143,7 +143,7 @@ def test_answers(create, place, guest, lam):
 
 
 def test_image_config(create, place, guest, lam):
-    f = create(two_layers(guest, WorkingDir="/work").write_layout(place + "/layout"),
+    f = create(two_layers(guest, WorkingDir="/bench").write_layout(place + "/layout"),
                ImageConfig={"Command": ["other"], "WorkingDirectory": "/etc"})
     about = f.call("about")
     assert about["argv"] == ["/bin/guest", "one", "other"] and about["cwd"] == "/etc"
@@ -152,7 +152,7 @@ def test_image_config(create, place, guest, lam):
     # a program that is looked up in PATH, and an entrypoint that replaces the image's command
     lam.update_function_configuration(FunctionName=f.name, ImageConfig={"EntryPoint": ["guest"]})
     about = f.wait_active().call("about")
-    assert about["argv"] == ["/bin/guest"] and about["cwd"] == "/work"
+    assert about["argv"] == ["/bin/guest"] and about["cwd"] == "/bench"
     lam.update_function_configuration(FunctionName=f.name, ImageConfig={})
     assert f.wait_active().call("about")["argv"] == ["/bin/guest", "one", "two words"]
     assert "ImageConfigResponse" not in lam.get_function_configuration(FunctionName=f.name)
