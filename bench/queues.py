@@ -6,6 +6,8 @@ comes from bench/queue_load.c, because Python would be what is measured.
 """
 
 import argparse
+import http.client
+import json
 import os
 import re
 import shutil
@@ -17,6 +19,10 @@ import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, os.path.join(ROOT, "test"))
+
+from botocore.auth import SigV4Auth  # noqa: E402
+from botocore.awsrequest import AWSRequest  # noqa: E402
+from botocore.credentials import Credentials  # noqa: E402
 
 import harness  # noqa: E402
 
@@ -82,14 +88,28 @@ class Queues:
             lambda: lam.get_event_source_mapping(UUID=m["UUID"])["State"] == "Enabled")
         for kind, what in (("event", "asynchronous event"), ("message", "SQS message")):
             sent = {}
+            connection = http.client.HTTPConnection("127.0.0.1", d.port, timeout=60)
             for i in range(60):
                 name = "%s-%d" % (kind, i)
                 if kind == "event":
-                    lam.invoke(FunctionName=f.name, InvocationType="Event",
-                               Payload='{"id": "%s"}' % name)
+                    request = AWSRequest(
+                        "POST", "%s/2015-03-31/functions/%s/invocations" % (d.url, f.name),
+                        data='{"id": "%s"}' % name, headers={"X-Amz-Invocation-Type": "Event"})
                 else:
-                    sqs.send_message(QueueUrl=url, MessageBody=name)
-                sent[name] = time.time()  # accepted
+                    request = AWSRequest(
+                        "POST", d.url + "/", data=json.dumps({"QueueUrl": url, "MessageBody": name}),
+                        headers={"X-Amz-Target": "AmazonSQS.SendMessage",
+                                 "Content-Type": "application/x-amz-json-1.0"})
+                service = "lambda" if kind == "event" else "sqs"
+                SigV4Auth(Credentials("test", "test"), service, harness.REGION).add_auth(request)
+                headers = dict(request.headers.items())
+                # Signed before the clock starts; the request's own way is in it: an upper bound.
+                sent[name] = time.time()
+                connection.request("POST", request.url[len(d.url):], request.data, headers)
+                answer = connection.getresponse()
+                answer.read()
+                if answer.status >= 300:
+                    raise RuntimeError("%s: %d" % (what, answer.status))
                 time.sleep(0.02)
 
             def started():
@@ -99,10 +119,9 @@ class Queues:
                     e["message"] for page in pages for e in page["events"])))
                 return seen if len(seen) >= len(sent) else None
             seen = harness.wait_until(started)
-            # A handler may start before the client has read its answer: that is no time at all.
-            waits = [max(0.0, float(seen[n]) - t) * 1e6 for n, t in sent.items()]
+            waits = [(float(seen[n]) - t) * 1e6 for n, t in sent.items()]
             ratio = statistics.median(waits) / sync
-            self.row("accepted %s to handler start / fdatasync" % what, "%.1f" % ratio, "<= 10",
+            self.row("%s, from sending it to handler start / fdatasync" % what, "%.1f" % ratio, "<= 10",
                      ratio <= 10, "median %.0f us, fdatasync %.0f us" % (
                          statistics.median(waits), sync))
         f.delete()
