@@ -24,8 +24,10 @@ struct pending {
     struct pending *next;
     uint32_t serial;
     uint64_t id;
-    keeper_started_fn *started; // one of the two
+    keeper_started_fn *started; // one of the three
     keeper_done_fn *done;
+    keeper_given_fn *given;
+    uint32_t tag; // given's
     void *ctx;
 };
 
@@ -104,6 +106,14 @@ static void answer(struct pending *p, int r, uint32_t program, struct sandbox_st
         p->started(p->ctx, p->id, r, s, err);
     else if (p->done)
         p->done(p->ctx, p->id, r, program, err);
+    else if (p->given)
+        p->given(p->ctx, p->id, p->tag, r, program, -1, err);
+    free(p);
+}
+
+static void answer_given(struct pending *p, uint32_t program, int fd)
+{
+    p->given(p->ctx, p->id, p->tag, 0, program, fd, NULL);
     free(p);
 }
 
@@ -211,7 +221,7 @@ static int on_started(struct keeper_client *c, const struct protocol_header *h,
 }
 
 static int on_done(struct keeper_client *c, const struct protocol_header *h,
-                   struct protocol_reader *r)
+                   struct protocol_reader *r, int *fds, unsigned n_fds)
 {
     struct err err = ERR_INIT;
     int result = -(int)protocol_get_u32(r);
@@ -222,6 +232,15 @@ static int on_done(struct keeper_client *c, const struct protocol_header *h,
     struct pending *p = take_pending(c, h->serial);
     if (!p)
         return 0;
+    if (p->given && result == 0) {
+        int fd = n_fds == 1 ? TAKE_FD(fds[0]) : -1;
+        if (fd >= 0) {
+            answer_given(p, program, fd);
+            return 0;
+        }
+        result = -EPROTO;
+        why = "the keeper gave no descriptor";
+    }
     if (result < 0)
         err_set(&err, result, "%s", why);
     if (p->started)
@@ -243,7 +262,7 @@ static int on_message(struct keeper_client *c, size_t len, int *fds, unsigned n_
     case PROTOCOL_STARTED:
         return on_started(c, &h, &r, fds, n_fds);
     case PROTOCOL_DONE:
-        return on_done(c, &h, &r);
+        return on_done(c, &h, &r, fds, n_fds);
     case PROTOCOL_EXITED:
         if (protocol_read_exit(&r, h.id, &e) < 0)
             return -EPROTO;
@@ -466,8 +485,8 @@ int keeper_inject(struct keeper_client *c, uint64_t id, const struct sandbox_bin
     return send_pending(c, p, protocol_end(&w), err);
 }
 
-int keeper_exec(struct keeper_client *c, uint64_t id, const struct sandbox_program *program,
-                keeper_done_fn *fn, void *ctx, struct err *err)
+static int exec(struct keeper_client *c, const struct pending *asked,
+                const struct sandbox_program *program, struct err *err)
 {
     static const struct sandbox_binding none;
     struct protocol_writer w;
@@ -476,12 +495,45 @@ int keeper_exec(struct keeper_client *c, uint64_t id, const struct sandbox_progr
         return r;
     if (program->n_argv == 0)
         return err_set(err, -EINVAL, "there is nothing to execute");
+    struct pending *p = new_pending(c, asked->id, asked->ctx);
+    if (!p)
+        return err_set(err, -ENOMEM, "out of memory");
+    p->done = asked->done;
+    p->given = asked->given;
+    p->tag = asked->tag;
+    protocol_begin(&w, c->out, PROTOCOL_EXEC, p->id, p->serial);
+    protocol_put_program(&w, program);
+    protocol_put_u32(&w, p->given != NULL);
+    return send_pending(c, p, protocol_end(&w), err);
+}
+
+int keeper_exec(struct keeper_client *c, uint64_t id, const struct sandbox_program *program,
+                keeper_done_fn *fn, void *ctx, struct err *err)
+{
+    const struct pending asked = {.id = id, .done = fn, .ctx = ctx};
+    return exec(c, &asked, program, err);
+}
+
+int keeper_exec_apart(struct keeper_client *c, uint64_t id, const struct sandbox_program *program,
+                      keeper_given_fn *fn, uint32_t tag, void *ctx, struct err *err)
+{
+    const struct pending asked = {.id = id, .given = fn, .tag = tag, .ctx = ctx};
+    return exec(c, &asked, program, err);
+}
+
+int keeper_connect(struct keeper_client *c, uint64_t id, uint16_t port, keeper_given_fn *fn,
+                   uint32_t tag, void *ctx, struct err *err)
+{
+    struct protocol_writer w;
+    if (port == 0)
+        return err_set(err, -EINVAL, "there is no port 0");
     struct pending *p = new_pending(c, id, ctx);
     if (!p)
         return err_set(err, -ENOMEM, "out of memory");
-    p->done = fn;
-    protocol_begin(&w, c->out, PROTOCOL_EXEC, id, p->serial);
-    protocol_put_program(&w, program);
+    p->given = fn;
+    p->tag = tag;
+    protocol_begin(&w, c->out, PROTOCOL_CONNECT, id, p->serial);
+    protocol_put_u32(&w, port);
     return send_pending(c, p, protocol_end(&w), err);
 }
 

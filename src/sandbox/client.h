@@ -91,6 +91,19 @@ int keeper_inject(struct keeper_client *c, uint64_t id, const struct sandbox_bin
 // A further program in a live sandbox (extensions). `program` of the answer names it in events.
 int keeper_exec(struct keeper_client *c, uint64_t id, const struct sandbox_program *program,
                 keeper_done_fn *fn, void *ctx, struct err *err);
+
+// Answers that bring a descriptor: the receiver's with r 0, else -1. `tag` is the request's own.
+typedef void keeper_given_fn(void *ctx, uint64_t id, uint32_t tag, int r, uint32_t program, int fd,
+                             const struct err *err);
+// As keeper_exec, and what the program prints goes into a pipe of its own: fd is its read end,
+// non-blocking.
+int keeper_exec_apart(struct keeper_client *c, uint64_t id, const struct sandbox_program *program,
+                      keeper_given_fn *fn, uint32_t tag, void *ctx, struct err *err);
+// A TCP connection to 127.0.0.1:port inside, to that and nothing else: fd is non-blocking and
+// close-on-exec, and its connect() may still be under way (writable, then SO_ERROR). Where the
+// sandbox has no network of its own (spec's `net` in keeper_status), its loopback is the host's.
+int keeper_connect(struct keeper_client *c, uint64_t id, uint16_t port, keeper_given_fn *fn,
+                   uint32_t tag, void *ctx, struct err *err);
 // Signals every program inside (SIGTERM at SHUTDOWN), or the one given.
 int keeper_signal(struct keeper_client *c, uint64_t id, uint32_t program, int signal);
 // Freezing through the keeper works on every host (SIGSTOP where there is no freezer).

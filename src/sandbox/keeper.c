@@ -121,18 +121,31 @@ void keeper_reply_started(struct keeper *k, struct slot *s, uint32_t serial, int
     protocol_put_text(&w, k->spaces ? "/var/runtime" : k->config.runtime_dir);
     send_to(k, s->connection, protocol_end(&w), fds, n);
     closep(&s->output);
-    network_finish(&s->net); // ours; the ports stay known
+    network_close_listeners(&s->net);
 }
 
-void keeper_reply_done(struct keeper *k, int connection, uint64_t id, uint32_t serial, int r,
-                       uint32_t program, const struct err *err)
+static ssize_t write_done(struct keeper *k, uint64_t id, uint32_t serial, int r, uint32_t program,
+                          const char *reason)
 {
     struct protocol_writer w;
     protocol_begin(&w, k->out, PROTOCOL_DONE, id, serial);
     protocol_put_u32(&w, (uint32_t)-r);
     protocol_put_u32(&w, program);
-    protocol_put_text(&w, r < 0 ? err->message : "");
-    send_to(k, connection, protocol_end(&w), NULL, 0);
+    protocol_put_text(&w, reason);
+    return protocol_end(&w);
+}
+
+void keeper_reply_done(struct keeper *k, int connection, uint64_t id, uint32_t serial, int r,
+                       uint32_t program, const struct err *err)
+{
+    send_to(k, connection, write_done(k, id, serial, r, program, r < 0 ? err->message : ""), NULL,
+            0);
+}
+
+void keeper_reply_given(struct keeper *k, int connection, uint64_t id, uint32_t serial,
+                        uint32_t program, int fd)
+{
+    send_to(k, connection, write_done(k, id, serial, 0, program, ""), &fd, 1);
 }
 
 void keeper_tell_exit(struct keeper *k, const struct slot *s, const struct sandbox_exit *e)
@@ -237,7 +250,7 @@ static int on_inject(struct keeper *k, struct request *q)
     else
         r = slot_bind(k, s, &b, &err);
     if (r >= 0 && p.n_argv)
-        r = slot_execute(k, s, &p, -1, &err);
+        r = slot_execute(k, s, &p, PID1_GIFT_NONE, -1, &err);
     keeper_reply_done(k, q->connection, q->h.id, q->h.serial, r < 0 ? r : 0,
                       r > 0 ? (uint32_t)r : 0, &err);
     return 0;
@@ -246,22 +259,55 @@ static int on_inject(struct keeper *k, struct request *q)
 static int on_exec(struct keeper *k, struct request *q)
 {
     static struct sandbox_program p;
+    _cleanup_close_ int ours = -1, theirs = -1;
     struct err err = ERR_INIT;
     struct sandbox_binding none = {0};
-    int r;
-    protocol_get_program(&q->r, &p);
-    if (protocol_close(&q->r) < 0 || sandbox_binding_check(&none, &p, NULL) < 0 || p.n_argv == 0)
+    int r = 0, pair[2];
+    bool own_output;
+    if (protocol_read_exec(&q->r, &p, &own_output) < 0 ||
+        sandbox_binding_check(&none, &p, NULL) < 0 || p.n_argv == 0)
         return -EPROTO;
     struct slot *s = slot_find(k, q->connection, q->h.id);
-    if (!s || s->state != SLOT_LIVE) {
+    if (!s || s->state != SLOT_LIVE)
         r = err_set(&err, -ESRCH, "no such sandbox");
-    } else {
+    if (r >= 0 && own_output) {
+        if (pipe2(pair, O_CLOEXEC) < 0) {
+            r = err_errno(&err, errno, "pipe");
+        } else {
+            ours = pair[0];
+            theirs = pair[1];
+            fd_set_nonblock(ours, true);
+        }
+    }
+    if (r >= 0) {
         if (s->programs == 0) // 1 is the main program's number
             s->programs = 1;
-        r = slot_execute(k, s, &p, -1, &err);
+        r = slot_execute(k, s, &p, own_output ? PID1_GIFT_OUTPUT : PID1_GIFT_NONE, theirs, &err);
     }
-    keeper_reply_done(k, q->connection, q->h.id, q->h.serial, r < 0 ? r : 0,
-                      r > 0 ? (uint32_t)r : 0, &err);
+    if (r > 0 && own_output)
+        keeper_reply_given(k, q->connection, q->h.id, q->h.serial, (uint32_t)r, ours);
+    else
+        keeper_reply_done(k, q->connection, q->h.id, q->h.serial, r < 0 ? r : 0,
+                          r > 0 ? (uint32_t)r : 0, &err);
+    return 0;
+}
+
+static int on_connect(struct keeper *k, struct request *q)
+{
+    _cleanup_close_ int fd = -1;
+    struct err err = ERR_INIT;
+    uint16_t port;
+    if (protocol_read_connect(&q->r, &port) < 0)
+        return -EPROTO;
+    const struct slot *s = slot_find(k, q->connection, q->h.id);
+    if (!s || s->state != SLOT_LIVE)
+        fd = err_set(&err, -ESRCH, "no such sandbox");
+    else
+        fd = network_connect(&s->net, k->spaces ? k->own_net : -1, port, &err);
+    if (fd < 0)
+        keeper_reply_done(k, q->connection, q->h.id, q->h.serial, fd, 0, &err);
+    else
+        keeper_reply_given(k, q->connection, q->h.id, q->h.serial, 0, fd);
     return 0;
 }
 
@@ -291,9 +337,10 @@ static int on_simple(struct keeper *k, struct request *q)
 }
 
 static int (*const handlers[PROTOCOL_LAST_REQUEST + 1])(struct keeper *, struct request *) = {
-    [PROTOCOL_ATTACH] = on_attach, [PROTOCOL_STOP] = on_stop,   [PROTOCOL_START] = on_start,
-    [PROTOCOL_INJECT] = on_inject, [PROTOCOL_EXEC] = on_exec,   [PROTOCOL_SIGNAL] = on_signal,
-    [PROTOCOL_FREEZE] = on_simple, [PROTOCOL_THAW] = on_simple, [PROTOCOL_KILL] = on_simple,
+    [PROTOCOL_ATTACH] = on_attach,   [PROTOCOL_STOP] = on_stop,   [PROTOCOL_START] = on_start,
+    [PROTOCOL_INJECT] = on_inject,   [PROTOCOL_EXEC] = on_exec,   [PROTOCOL_SIGNAL] = on_signal,
+    [PROTOCOL_FREEZE] = on_simple,   [PROTOCOL_THAW] = on_simple, [PROTOCOL_KILL] = on_simple,
+    [PROTOCOL_CONNECT] = on_connect,
 };
 
 static void on_connection(struct keeper *k, int c)

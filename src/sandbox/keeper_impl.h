@@ -103,6 +103,9 @@ void keeper_unwatch(struct keeper *k, int *fd);
 void keeper_reply_started(struct keeper *k, struct slot *s, uint32_t serial, int control);
 void keeper_reply_done(struct keeper *k, int connection, uint64_t id, uint32_t serial, int r,
                        uint32_t program, const struct err *err);
+// As done with r 0, and a descriptor, which stays the caller's.
+void keeper_reply_given(struct keeper *k, int connection, uint64_t id, uint32_t serial,
+                        uint32_t program, int fd);
 void keeper_tell_exit(struct keeper *k, const struct slot *s, const struct sandbox_exit *e);
 
 // keeper_setup.c: finds out what can be done, refuses or reports
@@ -120,9 +123,10 @@ struct slot *slot_blank_take(struct keeper *k, const char *image_dir);
 struct slot *slot_find(struct keeper *k, int connection, uint64_t id);
 // Limits, code, outbound network.
 int slot_bind(struct keeper *k, struct slot *s, const struct sandbox_binding *b, struct err *err);
-// Hands a program to pid 1; control -1: none. Closes nothing. The number, or -errno.
-int slot_execute(struct keeper *k, struct slot *s, const struct sandbox_program *p, int control,
-                 struct err *err);
+// Hands a program to pid 1, with the descriptor fd as what `gift` says (-1 with PID1_GIFT_NONE).
+// Closes nothing. The number, or -errno.
+int slot_execute(struct keeper *k, struct slot *s, const struct sandbox_program *p,
+                 enum pid1_gift gift, int fd, struct err *err);
 void slot_signal(struct keeper *k, struct slot *s, uint32_t program, int sig);
 void slot_freeze(struct keeper *k, struct slot *s, bool frozen);
 void slot_kill(struct keeper *k, struct slot *s);

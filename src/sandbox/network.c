@@ -69,9 +69,43 @@ int network_make(struct network *n, int own_ns, struct err *err)
     return r;
 }
 
+static int loopback_socket(bool bound, struct err *err)
+{
+    _cleanup_close_ int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0)
+        return err_errno(err, errno, "make a socket");
+    if (bound && setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, "lo", 3) < 0)
+        return err_errno(err, errno, "bind a socket to the loopback");
+    return TAKE_FD(fd);
+}
+
+// A socket belongs to the namespace it was made in, wherever its maker is later.
+int network_connect(const struct network *n, int own_ns, uint16_t port, struct err *err)
+{
+    struct sockaddr_in a = {
+        .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    if (own_ns >= 0 && n->ns < 0)
+        return err_set(err, -ENOTCONN, "the sandbox's network is not known");
+    if (own_ns >= 0 && setns(n->ns, CLONE_NEWNET) < 0)
+        return err_errno(err, errno, "enter the sandbox's network");
+    _cleanup_close_ int fd = loopback_socket(own_ns >= 0, err);
+    if (own_ns >= 0 && setns(own_ns, CLONE_NEWNET) < 0)
+        abort(); // never go on in a sandbox's network
+    if (fd < 0)
+        return fd;
+    if (connect(fd, (struct sockaddr *)&a, sizeof(a)) < 0 && errno != EINPROGRESS)
+        return err_errno(err, errno, "connect to 127.0.0.1:%u", port);
+    return TAKE_FD(fd);
+}
+
+void network_close_listeners(struct network *n)
+{
+    closep(&n->runtime_api);
+    closep(&n->endpoint);
+}
+
 void network_finish(struct network *n)
 {
     closep(&n->ns);
-    closep(&n->runtime_api);
-    closep(&n->endpoint);
+    network_close_listeners(n);
 }

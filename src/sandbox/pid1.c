@@ -247,6 +247,7 @@ struct launch {
     char *const *argv, *const *envp;
     const char *cwd;
     int control; // or -1
+    int output;  // of its own, or -1: the sandbox's
     unsigned uid;
 };
 
@@ -261,6 +262,10 @@ static void become(const struct launch *l, volatile int *error)
     sigprocmask(SIG_SETMASK, &none, NULL);
     setsid();
     if (l->control >= 0 && dup2(l->control, SANDBOX_CONTROL_FD) < 0) {
+        *error = errno;
+        return;
+    }
+    if (l->output >= 0 && (dup2(l->output, 1) < 0 || dup2(l->output, 2) < 0)) {
         *error = errno;
         return;
     }
@@ -292,11 +297,11 @@ static pid_t launch(const struct launch *l, volatile int *error)
     return pid;
 }
 
-static void execute(const struct pid1_setup *s, struct protocol_reader *r, int control)
+static void execute(const struct pid1_setup *s, struct protocol_reader *r, int fd)
 {
     static struct sandbox_program p;
     static const char *argv[SANDBOX_MAX_ARGS + 1], *env[SANDBOX_MAX_ENV + 1];
-    uint32_t number = protocol_get_u32(r);
+    uint32_t number = protocol_get_u32(r), gift = protocol_get_u32(r);
     protocol_get_program(r, &p);
     if (protocol_close(r) < 0 || p.n_argv == 0)
         _exit(2);
@@ -314,7 +319,8 @@ static void execute(const struct pid1_setup *s, struct protocol_reader *r, int c
     const struct launch l = {.argv = (char *const *)argv,
                              .envp = (char *const *)env,
                              .cwd = p.cwd && p.cwd[0] ? p.cwd : "/",
-                             .control = control,
+                             .control = gift == PID1_GIFT_CONTROL ? fd : -1,
+                             .output = gift == PID1_GIFT_OUTPUT ? fd : -1,
                              .uid = s->uid};
     volatile int error;
     pid_t pid = launch(&l, &error);

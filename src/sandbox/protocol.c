@@ -277,3 +277,19 @@ int protocol_read_exit(struct protocol_reader *r, uint64_t id, struct sandbox_ex
     snprintf(e->what, sizeof(e->what), "%s", protocol_get_text(r, sizeof(e->what) - 1));
     return protocol_close(r);
 }
+
+int protocol_read_exec(struct protocol_reader *r, struct sandbox_program *p, bool *own_output)
+{
+    protocol_get_program(r, p);
+    *own_output = get_flag(r);
+    return protocol_close(r);
+}
+
+int protocol_read_connect(struct protocol_reader *r, uint16_t *port)
+{
+    uint32_t v = protocol_get_u32(r);
+    if (v == 0 || v > UINT16_MAX)
+        r->failed = true;
+    *port = (uint16_t)v;
+    return protocol_close(r);
+}

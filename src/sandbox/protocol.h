@@ -27,14 +27,15 @@ enum protocol_kind {
     PROTOCOL_FREEZE,
     PROTOCOL_THAW,
     PROTOCOL_KILL,
-    PROTOCOL_LAST_REQUEST = PROTOCOL_KILL,
+    PROTOCOL_CONNECT, // port
+    PROTOCOL_LAST_REQUEST = PROTOCOL_CONNECT,
     // from the keeper
     PROTOCOL_HELLO = 32, // status
     PROTOCOL_STARTED,    // with descriptors
-    PROTOCOL_DONE,       // r, program, reason
+    PROTOCOL_DONE,       // r, program, reason; a descriptor where one was asked for
     PROTOCOL_EXITED,
     // keeper to pid 1 and back
-    PID1_EXEC = 64, // program, number; descriptors: [control]
+    PID1_EXEC = 64, // number, enum pid1_gift, program; descriptor: the gift
     PID1_SIGNAL,
     PID1_MOUNTS, // a descriptor: the mount namespace
     PID1_READY,
@@ -42,6 +43,9 @@ enum protocol_kind {
     PID1_EXITED, // a program: status
     PID1_EXEC_FAILED,
 };
+
+// What the descriptor of PID1_EXEC is to the program.
+enum pid1_gift { PID1_GIFT_NONE, PID1_GIFT_CONTROL, PID1_GIFT_OUTPUT };
 
 struct protocol_header {
     uint32_t magic;
@@ -87,6 +91,10 @@ ssize_t protocol_write_status(char *room, const struct keeper_status *s);
 int protocol_read_status(struct protocol_reader *r, struct keeper_status *s);
 ssize_t protocol_write_exit(char *room, const struct sandbox_exit *e);
 int protocol_read_exit(struct protocol_reader *r, uint64_t id, struct sandbox_exit *e);
+// EXEC's: own_output, a pipe of the program's own instead of the sandbox's.
+int protocol_read_exec(struct protocol_reader *r, struct sandbox_program *p, bool *own_output);
+// CONNECT's: -EPROTO but for 1 to 65535.
+int protocol_read_connect(struct protocol_reader *r, uint16_t *port);
 
 // STARTED: which of its descriptors come, in this order.
 enum {

@@ -134,7 +134,8 @@ static int build_etc(struct template *t)
     } files[] = {
         {"/etc/passwd", ""}, // each sandbox has its own over it
         {"/etc/group", "root:x:0:\nnogroup:x:65534:\nsbx:x:" /* ROOT_USER_INSIDE */ "993:\n"},
-        {"/etc/hosts", "127.0.0.1 localhost\n"},
+        // sandbox.localdomain: where extensions say that telemetry goes
+        {"/etc/hosts", "127.0.0.1 localhost\n127.0.0.1 sandbox.localdomain sandbox\n"},
         {"/etc/host.conf", "multi on\n"},
         {"/etc/nsswitch.conf", "passwd: files\ngroup: files\nhosts: files dns\n"
                                "networks: files\nprotocols: files\nservices: files\n"},

@@ -213,7 +213,6 @@ static int make(struct keeper *k, bool tracing, bool blank, const struct sandbox
             abort();
         if (s->pid < 0)
             r = err_errno(err, e, "clone");
-        closep(&s->net.ns);
     }
     s->channel = TAKE_FD(m.channel[0]);
     s->output = TAKE_FD(m.output[0]);
@@ -337,8 +336,8 @@ static bool runnable(const struct keeper *k, const char *path)
     return false;
 }
 
-int slot_execute(struct keeper *k, struct slot *s, const struct sandbox_program *p, int control,
-                 struct err *err)
+int slot_execute(struct keeper *k, struct slot *s, const struct sandbox_program *p,
+                 enum pid1_gift gift, int fd, struct err *err)
 {
     static struct sandbox_program changed;
     struct protocol_writer w;
@@ -354,11 +353,12 @@ int slot_execute(struct keeper *k, struct slot *s, const struct sandbox_program 
         return err_set(err, -E2BIG, "arguments and variables are too long");
     protocol_begin(&w, k->out, PID1_EXEC, 0, 0);
     protocol_put_u32(&w, s->programs + 1);
+    protocol_put_u32(&w, (uint32_t)gift);
     protocol_put_program(&w, &changed);
     ssize_t n = protocol_end(&w);
     if (n < 0)
         return err_set(err, (int)n, "arguments and variables are too long");
-    int r = message_send(s->channel, k->out, (size_t)n, &control, control >= 0 ? 1 : 0, err);
+    int r = message_send(s->channel, k->out, (size_t)n, &fd, fd >= 0 ? 1 : 0, err);
     return r < 0 ? r : (int)++s->programs;
 }
 
@@ -375,7 +375,8 @@ void slot_start(struct keeper *k, struct slot *s, const struct sandbox_spec *spe
     if (r >= 0 && spec->want_control)
         fd_set_nonblock(pair[0], true);
     if (r >= 0 && spec->program.n_argv)
-        r = slot_execute(k, s, &spec->program, pair[1], &err);
+        r = slot_execute(k, s, &spec->program,
+                         spec->want_control ? PID1_GIFT_CONTROL : PID1_GIFT_NONE, pair[1], &err);
     if (r >= 0) {
         keeper_reply_started(k, s, serial, pair[0]);
     } else {

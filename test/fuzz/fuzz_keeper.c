@@ -43,6 +43,19 @@ static void inject(struct protocol_reader r)
         check_binding(&b);
 }
 
+static void exec_and_connect(struct protocol_reader r)
+{
+    static struct sandbox_program p;
+    struct protocol_reader q = r;
+    bool own_output;
+    uint16_t port;
+    if (protocol_read_exec(&q, &p, &own_output) == 0)
+        FUZZ_CHECK(p.n_argv <= SANDBOX_MAX_ARGS && p.n_env <= SANDBOX_MAX_ENV);
+    q = r;
+    if (protocol_read_connect(&q, &port) == 0)
+        FUZZ_CHECK(port != 0);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     // The header is made to fit, or mutations would not get past it.
@@ -57,6 +70,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     FUZZ_CHECK(protocol_open(&r, room, h.bytes, &h) == 0);
     start(r, 1);
     inject(r);
+    exec_and_connect(r);
     struct protocol_reader q = r;
     struct keeper_status s;
     if (protocol_read_status(&q, &s) == 0)

@@ -71,6 +71,27 @@ static int dial(const char *ip, int port)
     return 0;
 }
 
+// Says when it listens; answers each connection's first line with "heard ".
+static int serve(int port)
+{
+    struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons((unsigned short)port)};
+    char text[64], answer[80];
+    inet_pton(AF_INET, "127.0.0.1", &a.sin_addr);
+    int fd = socket(AF_INET, SOCK_STREAM, 0), one = 1;
+    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+    if (bind(fd, (struct sockaddr *)&a, sizeof(a)) < 0 || listen(fd, 8) < 0)
+        return 1;
+    printf("listening\n");
+    for (;;) {
+        int c = accept(fd, NULL, NULL);
+        ssize_t n = read(c, text, sizeof(text));
+        int len = snprintf(answer, sizeof(answer), "heard %.*s", (int)(n > 0 ? n : 0), text);
+        if (write(c, answer, (size_t)len) != len)
+            return 1;
+        close(c);
+    }
+}
+
 static int eat(size_t mb)
 {
     char *p = mmap(NULL, mb << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -98,6 +119,8 @@ int main(int argc, char **argv)
         return raise((int)strtol(argument, NULL, 10));
     if (strcmp(verb, "dial") == 0)
         return dial(argc > 3 ? argv[3] : "127.0.0.1", (int)strtol(argument, NULL, 10));
+    if (strcmp(verb, "serve") == 0)
+        return serve((int)strtol(argument, NULL, 10));
     if (strcmp(verb, "eat") == 0)
         return eat((size_t)strtol(argument, NULL, 10));
     if (strcmp(verb, "cat") == 0) {

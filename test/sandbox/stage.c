@@ -14,12 +14,14 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <limits.h>
+#include <poll.h>
 #include <sched.h>
 #include <seccomp.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -436,6 +438,40 @@ int stage_exec(struct stage *s, struct stage_run *r, const struct sandbox_progra
         return -ETIMEDOUT;
     *program = a.program;
     return a.r;
+}
+
+static void on_given(void *ctx, uint64_t id, uint32_t tag, int r, uint32_t program, int fd,
+                     const struct err *err)
+{
+    struct reply *a = ctx;
+    (void)id;
+    a->r = tag != 7 ? -EPROTO : r < 0 ? r : fd;
+    a->program = program;
+    a->done = true;
+    if (r < 0 && a->err)
+        *a->err = *err;
+}
+
+int stage_connect(struct stage *s, uint64_t id, uint16_t port, struct err *err)
+{
+    struct reply a = {.err = err};
+    int x = keeper_connect(s->client, id, port, on_given, 7, &a, err), e = 0;
+    socklen_t len = sizeof(e);
+    if (x < 0)
+        return x;
+    if (!stage_until(s, replied, &a, 30000))
+        return -ETIMEDOUT;
+    if (a.r < 0)
+        return a.r;
+    struct pollfd p = {a.r, POLLOUT, 0};
+    if (poll(&p, 1, 30000) != 1)
+        e = ETIMEDOUT;
+    else if (getsockopt(a.r, SOL_SOCKET, SO_ERROR, &e, &len) < 0)
+        e = errno;
+    if (e == 0)
+        return a.r;
+    close(a.r);
+    return -e;
 }
 
 // ---- counting ----

@@ -72,6 +72,9 @@ int stage_inject(struct stage *s, struct stage_run *r, const struct sandbox_bind
                  const struct sandbox_program *p, struct err *err);
 int stage_exec(struct stage *s, struct stage_run *r, const struct sandbox_program *p,
                uint32_t *program, struct err *err);
+// A connection to that port of the sandbox's own loopback, once connect() is done: its descriptor,
+// or -errno.
+int stage_connect(struct stage *s, uint64_t id, uint16_t port, struct err *err);
 // A further keeper on the same data directory, after the first one has died.
 int stage_restart(struct stage *s, const struct stage_options *o);
 

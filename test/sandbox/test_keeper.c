@@ -374,6 +374,52 @@ static void listener_is_identity(void **state)
     stage_run_finish(&b);
 }
 
+static int listen_on_host(uint16_t *port)
+{
+    struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof(a);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_true(fd >= 0 && bind(fd, (struct sockaddr *)&a, len) == 0 && listen(fd, 4) == 0);
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&a, &len), 0);
+    *port = ntohs(a.sin_port);
+    return fd;
+}
+
+static void connections_stay_inside(void **state)
+{
+    (void)state;
+    struct sandbox_spec serving = spec_of("serve", "7777"), other = spec_of("wait", NULL);
+    struct stage_run a = {.spec = &serving}, b = {.spec = &other};
+    struct err err = ERR_INIT;
+    uint16_t host_port;
+    char text[64];
+    _cleanup_close_ int host = listen_on_host(&host_port);
+    stage_begin(stage, &a);
+    stage_begin(stage, &b);
+    assert_true(stage_until(stage, said_something, &a, 60000));
+    assert_true(stage_until(stage, said_something, &b, 60000));
+    for (int i = 0; i < 3; i++) {
+        _cleanup_close_ int fd = stage_connect(stage, a.s.id, 7777, &err);
+        assert_true(fd >= 0);
+        assert_int_equal(write(fd, "you\n", 4), 4);
+        struct pollfd p = {fd, POLLIN, 0};
+        assert_int_equal(poll(&p, 1, 60000), 1);
+        ssize_t n = read(fd, text, sizeof(text));
+        assert_int_equal(n, 10);
+        assert_memory_equal(text, "heard you\n", 10);
+    }
+    // Nobody listens there in the other one; what listens on the host is nowhere to be seen.
+    assert_int_equal(stage_connect(stage, b.s.id, 7777, &err), -ECONNREFUSED);
+    assert_int_equal(stage_connect(stage, a.s.id, host_port, &err), -ECONNREFUSED);
+    assert_int_equal(stage_connect(stage, 4711, 7777, &err), -ESRCH);
+    assert_int_equal(stage_connect(stage, a.s.id, 0, &err), -EINVAL);
+    end(&a);
+    assert_int_equal(stage_connect(stage, a.s.id, 7777, &err), -ESRCH);
+    end(&b);
+    stage_run_finish(&a);
+    stage_run_finish(&b);
+}
+
 static void names_stay_below(void **state)
 {
     (void)state;
@@ -425,7 +471,7 @@ static void malformed_is_fatal(void **state)
     struct sandbox_spec spec = spec_of("wait", NULL);
     struct stage_run r = {.spec = &spec};
     stage_begin(stage, &r);
-    for (int kind = 0; kind < 6; kind++) {
+    for (int kind = 0; kind < 9; kind++) {
         int pair[2];
         assert_int_equal(message_pair(pair, NULL), 0);
         assert_int_equal(keeper_attach(stage->main_fd, pair[1], NULL), 0);
@@ -444,6 +490,14 @@ static void malformed_is_fatal(void **state)
         }
         if (kind == 4) // only main may
             protocol_begin(&w, room, PROTOCOL_STOP, 0, 0);
+        if (kind == 6 || kind == 7) { // no such ports
+            protocol_begin(&w, room, PROTOCOL_CONNECT, 1, 1);
+            protocol_put_u32(&w, kind == 6 ? 0 : 65536);
+        }
+        if (kind == 8) // bytes left over
+            protocol_begin(&w, room, PROTOCOL_CONNECT, 1, 1);
+        if (kind == 8)
+            protocol_put_u64(&w, 80);
         ssize_t n = protocol_end(&w);
         if (kind == 5)
             room[0] = 'x';
@@ -658,6 +712,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(memory_runs_out_alone),
         cmocka_unit_test(listener_is_identity),
         cmocka_unit_test(names_stay_below),
+        cmocka_unit_test(connections_stay_inside),
         cmocka_unit_test(programs_are_listed),
         cmocka_unit_test(malformed_is_fatal),
         cmocka_unit_test(outbound_is_granted),
