@@ -16,6 +16,7 @@
 #include <linux/capability.h>
 #include <linux/securebits.h>
 #include <poll.h>
+#include <sched.h>
 #include <stdio.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -94,6 +95,17 @@ static int set_limits(const struct pid1_setup *s)
     }
     // Counted per user across sandboxes, so only where no cgroup counts per sandbox.
     return s->memory_counted ? 0 : limit(RLIMIT_NPROC, 4096);
+}
+
+// A program that gets its event wakes up on the core of the server that has just written it. With
+// the default policy it would take the core at once, in the middle of the server's work, and give
+// it back a moment later: one and a half changes of process for each invocation under load, a fifth
+// of the throughput. Batch programs wait until the server sleeps; their share of the time is the
+// same.
+static void yield_to_server(void)
+{
+    const struct sched_param none = {0};
+    sched_setscheduler(0, SCHED_BATCH, &none); // where it is refused it is only slower
 }
 
 // Descriptors 0 to 3, and nothing else: /dev/null, the output twice, the channel.
@@ -234,6 +246,7 @@ static int set_up(const struct pid1_setup *s, const char **step)
         return r;
     umask(022);
     setsid();
+    yield_to_server();
     if (!s->confine)
         return 0;
     *step = "set limits";
