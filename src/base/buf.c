@@ -80,6 +80,29 @@ void buf_add_char(struct buf *b, char c)
     b->ptr[b->len++] = c;
 }
 
+void buf_add_u64(struct buf *b, uint64_t value)
+{
+    buf_add_decimal(b, value, 0);
+}
+
+void buf_add_decimal(struct buf *b, uint64_t value, unsigned digits)
+{
+    char text[24];
+    size_t at = sizeof(text);
+
+    for (unsigned i = 0; i < digits; i++) {
+        text[--at] = (char)('0' + value % 10);
+        value /= 10;
+    }
+    if (digits > 0)
+        text[--at] = '.';
+    do {
+        text[--at] = (char)('0' + value % 10);
+        value /= 10;
+    } while (value > 0 && at > 0);
+    buf_add(b, (struct str){text + at, sizeof(text) - at});
+}
+
 void buf_vaddf(struct buf *b, const char *format, va_list args)
 {
     size_t room = b->cap - b->len;

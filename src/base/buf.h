@@ -21,6 +21,10 @@ void buf_finishp(struct buf *b); // for _cleanup_
 void buf_reset(struct buf *b);   // empties, keeps the memory
 void buf_add(struct buf *b, struct str s);
 void buf_add_char(struct buf *b, char c);
+// A number in decimal digits, and value / 10^digits with that many digits (0 to 6) after the point:
+// what printf's %llu and %.Nf write, at a tenth of its cost.
+void buf_add_u64(struct buf *b, uint64_t value);
+void buf_add_decimal(struct buf *b, uint64_t value, unsigned digits);
 void buf_addf(struct buf *b, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void buf_vaddf(struct buf *b, const char *format, va_list args)
     __attribute__((format(printf, 2, 0)));

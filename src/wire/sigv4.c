@@ -260,6 +260,8 @@ static int check_time(const struct sigv4_claim *c, int64_t now_ms, struct err *e
     char signed_text[TIMEFMT_BYTES], bound[TIMEFMT_BYTES], now[TIMEFMT_BYTES];
     int64_t lives_ms = c->kind == SIGV4_QUERY ? c->expires_s * 1000 : SIGV4_MAX_SKEW_MS;
 
+    if (c->signed_ms + lives_ms >= now_ms && c->signed_ms <= now_ms + SIGV4_MAX_SKEW_MS)
+        return 0;
     timefmt_basic(c->signed_ms, signed_text);
     timefmt_basic(now_ms, now);
     if (c->signed_ms + lives_ms < now_ms) {
@@ -270,13 +272,10 @@ static int check_time(const struct sigv4_claim *c, int64_t now_ms, struct err *e
                        "Signature expired: %s is now earlier than %s (%s - %lld min.)", signed_text,
                        bound, now, (long long)(lives_ms / 60000));
     }
-    if (c->signed_ms > now_ms + SIGV4_MAX_SKEW_MS) {
-        timefmt_basic(now_ms + SIGV4_MAX_SKEW_MS, bound);
-        return err_aws(err, &SIGV4_INVALID_SIGNATURE,
-                       "Signature not yet current: %s is still later than %s (%s + 15 min.)",
-                       signed_text, bound, now);
-    }
-    return 0;
+    timefmt_basic(now_ms + SIGV4_MAX_SKEW_MS, bound);
+    return err_aws(err, &SIGV4_INVALID_SIGNATURE,
+                   "Signature not yet current: %s is still later than %s (%s + 15 min.)",
+                   signed_text, bound, now);
 }
 
 static int check_token(const struct sigv4_claim *c, const struct sigv4_secret *s, int64_t now_ms,

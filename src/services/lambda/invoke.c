@@ -171,12 +171,29 @@ static struct str server_timing(struct arena *a, const struct invocation *inv)
     static const char *const starts[] = {"warm", "thawed", "waited", "spare", "cold"};
     const struct invocation_times *t = &inv->times;
 
-    return arena_printf(a,
-                        "start;desc=\"%s\", queue;dur=%.3f, environment;dur=%.3f, code;dur=%.3f, "
-                        "init;dur=%.3f, handler;dur=%.3f, response;dur=%.3f, total;dur=%.3f",
-                        starts[inv->start], t->queue_us / 1e3, t->environment_us / 1e3,
-                        t->code_us / 1e3, t->init_us / 1e3, t->handler_us / 1e3,
-                        t->response_us / 1e3, t->total_us / 1e3);
+    const struct {
+        const char *name;
+        uint32_t us;
+    } parts[] = {{"queue", t->queue_us},     {"environment", t->environment_us},
+                 {"code", t->code_us},       {"init", t->init_us},
+                 {"handler", t->handler_us}, {"response", t->response_us},
+                 {"total", t->total_us}};
+    struct buf text;
+
+    buf_init(&text, 1024);
+    buf_reserve(&text, 320);
+    buf_add(&text, STR("start;desc=\""));
+    buf_add(&text, str_from(starts[inv->start]));
+    buf_add_char(&text, '"');
+    for (size_t i = 0; i < ARRAY_LEN(parts); i++) {
+        buf_add(&text, STR(", "));
+        buf_add(&text, str_from(parts[i].name));
+        buf_add(&text, STR(";dur="));
+        buf_add_decimal(&text, parts[i].us, 3);
+    }
+    struct str value = arena_str(a, buf_str(&text));
+    buf_finish(&text);
+    return value;
 }
 
 void invoke_result_headers(struct invoke *i)

@@ -3,6 +3,7 @@
 #include "base/buf.h"
 
 #include <setjmp.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include <cmocka.h>
@@ -154,6 +155,32 @@ static void buffers_stop_at_their_maximum(void **state)
     }
 }
 
+static void numbers_are_printed_like_printf(void **state)
+{
+    const uint64_t values[] = {0, 1, 9, 10, 99, 100, 101, 999999, 1000000, UINT64_MAX};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(values) / sizeof(values[0]); i++) {
+        char expected[64];
+        struct buf b;
+        buf_init(&b, 64);
+        buf_add_u64(&b, values[i]);
+        snprintf(expected, sizeof(expected), "%llu", (unsigned long long)values[i]);
+        assert_true(str_eq(buf_str(&b), str_from(expected)));
+        for (unsigned digits = 1; digits <= 6; digits++) {
+            unsigned long long one = 1;
+            for (unsigned d = 0; d < digits; d++)
+                one *= 10;
+            buf_reset(&b);
+            buf_add_decimal(&b, values[i], digits);
+            snprintf(expected, sizeof(expected), "%llu.%0*llu", (unsigned long long)values[i] / one,
+                     (int)digits, (unsigned long long)values[i] % one);
+            assert_true(str_eq(buf_str(&b), str_from(expected)));
+        }
+        buf_finish(&b);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -163,6 +190,7 @@ int main(void)
         cmocka_unit_test(strings_in_arenas),
         cmocka_unit_test(buffers_grow),
         cmocka_unit_test(buffers_stop_at_their_maximum),
+        cmocka_unit_test(numbers_are_printed_like_printf),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
