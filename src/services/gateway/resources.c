@@ -194,7 +194,7 @@ static int check_parent(struct call *c, struct store_tx *tx, const struct resour
                         struct str parent, struct err *err)
 {
     static const struct resource_kind api = {.name = "api", .noun = "API"};
-    const struct json_value *record;
+    const struct json_value *record = NULL;
 
     if (!k->below_api)
         return 0;
@@ -305,7 +305,7 @@ int resource_get(struct call *c, const struct resource_kind *k, struct str paren
                  void *out, struct err *err)
 {
     _cleanup_(store_abortp) struct store_tx *tx = NULL;
-    const struct json_value *record;
+    const struct json_value *record = NULL;
     int r;
 
     r = store_begin(the_store, STORE_READ, &tx, err);
@@ -367,7 +367,7 @@ int resource_update(struct call *c, const struct resource_kind *k, struct str pa
                     const void *in, struct str extra, void *out, struct err *err)
 {
     struct update u = {.extra = extra};
-    const struct json_value *record;
+    const struct json_value *record = NULL;
     int r;
 
     r = input_json(c, in, &u.said, err);
@@ -419,7 +419,7 @@ int resource_drop_member(struct call *c, const struct resource_kind *k, struct s
                          struct str id, const char *member, struct str entry, struct err *err)
 {
     struct drop d = {member, entry};
-    const struct json_value *record;
+    const struct json_value *record = NULL;
 
     return change_record(c, k, parent, id, make_drop, &d, &record, err);
 }

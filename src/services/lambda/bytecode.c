@@ -182,8 +182,8 @@ static int open_cache(int tree_fd, char *path, char **name)
         if (part[0] == 0 || strcmp(part, ".") == 0 || strcmp(part, "..") == 0)
             return -EINVAL;
         cache = strcmp(part, "__pycache__") == 0;
-        if (cache && mkdirat(at, part, 0755) == 0)
-            fchmodat(at, part, 0755, 0);
+        if (cache && mkdirat(at, part, 0755) == 0 && fchmodat(at, part, 0755, 0) < 0)
+            return -errno; // the umask's modes would hide it from the function
         int next = openat(at, part, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
         if (next < 0)
             return -errno;

@@ -46,7 +46,7 @@ static int check_destination(struct err *err, struct str arn)
 static int save_config(struct lambda *l, struct call *c, const struct fn_target *t,
                        struct lambda_function_event_invoke_config *config, struct err *err)
 {
-    struct fn_record *record;
+    struct fn_record *record = NULL;
     int r = 0;
 
     if (config->destination_config) {
@@ -91,7 +91,7 @@ int lambda_put_function_event_invoke_config(
 {
     _cleanup_(lambda_change_end) struct lambda *l = lambda_change(c);
     struct fn_target t;
-    struct fn_record *record;
+    struct fn_record *record = NULL;
     int r = find_for_config(l, c, in->function_name, in->qualifier, &t, &record, err);
 
     if (r < 0)
@@ -110,7 +110,7 @@ int lambda_update_function_event_invoke_config(
 {
     _cleanup_(lambda_change_end) struct lambda *l = lambda_change(c);
     struct fn_target t;
-    struct fn_record *record;
+    struct fn_record *record = NULL;
     int r = find_for_config(l, c, in->function_name, in->qualifier, &t, &record, err);
 
     if (r == 0 && !record)
@@ -142,7 +142,7 @@ int lambda_get_function_event_invoke_config(
 {
     _cleanup_(lambda_look_end) struct lambda *l = lambda_look(c);
     struct fn_target t;
-    struct fn_record *record;
+    struct fn_record *record = NULL;
     int r = find_for_config(l, c, in->function_name, in->qualifier, &t, &record, err);
 
     if (r == 0 && !record)
@@ -160,7 +160,7 @@ int lambda_delete_function_event_invoke_config(
 {
     _cleanup_(lambda_change_end) struct lambda *l = lambda_change(c);
     struct fn_target t;
-    struct fn_record *record;
+    struct fn_record *record = NULL;
     int r = find_for_config(l, c, in->function_name, in->qualifier, &t, &record, err);
 
     (void)out;

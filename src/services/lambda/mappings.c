@@ -87,7 +87,7 @@ int mappings_store_load(struct lambda *l, struct store_tx *tx, struct err *err)
     if (r < 0)
         return r;
     while ((r = store_step(s, err)) > 0) {
-        struct mapping *m;
+        struct mapping *m = NULL;
         r = mapping_new(store_col_str(s, 0), store_col_str(s, 1), store_col_str(s, 2),
                         store_col_str(s, 3), &m, err);
         if (r < 0)
@@ -379,7 +379,7 @@ int lambda_update_event_source_mapping(struct call *c,
         return r;
     {
         _cleanup_(lambda_change_end) struct lambda *l = lambda_change(c);
-        struct mapping *m;
+        struct mapping *m = NULL;
         r = mapping_find(l, c, in->uuid, &m, err);
         if (r < 0)
             return r;
@@ -417,7 +417,7 @@ int lambda_delete_event_source_mapping(struct call *c,
 
     {
         _cleanup_(lambda_change_end) struct lambda *locked = lambda_change(c);
-        struct mapping *m;
+        struct mapping *m = NULL;
         r = mapping_find(locked, c, in->uuid, &m, err);
         if (r < 0)
             return r;
@@ -441,7 +441,7 @@ int lambda_get_event_source_mapping(struct call *c,
                                     struct err *err)
 {
     _cleanup_(lambda_look_end) struct lambda *l = lambda_look(c);
-    struct mapping *m;
+    struct mapping *m = NULL;
     int r = mapping_find(l, c, in->uuid, &m, err);
 
     if (r < 0)

@@ -189,7 +189,7 @@ static int save_policy(struct lambda *l, struct call *c, const struct fn_target 
                        struct str policy, struct err *err)
 {
     const struct lambda_get_policy_out value = {policy, lambda_uuid(c->arena)};
-    struct fn_record *record;
+    struct fn_record *record = NULL;
     int r = fn_record_new(RECORD_POLICY, policy_qualifier(t), &value, &record, err);
 
     return r < 0 ? r : fn_save_record(l, t->fn, record, err);
@@ -211,7 +211,7 @@ int lambda_add_permission(struct call *c, const struct lambda_add_permission_in 
     _cleanup_(lambda_change_end) struct lambda *l = lambda_change(c);
     _cleanup_(buf_finishp) struct buf statement = {0};
     struct fn_target t;
-    struct fn_record *record;
+    struct fn_record *record = NULL;
     struct str policy;
     int r = find_for_policy(l, c, in->function_name, in->qualifier, &t, &record, err);
 
@@ -249,7 +249,7 @@ int lambda_remove_permission(struct call *c, const struct lambda_remove_permissi
 {
     _cleanup_(lambda_change_end) struct lambda *l = lambda_change(c);
     struct fn_target t;
-    struct fn_record *record;
+    struct fn_record *record = NULL;
     struct str policy;
     int r = find_for_policy(l, c, in->function_name, in->qualifier, &t, &record, err);
 
@@ -273,7 +273,7 @@ int lambda_get_policy(struct call *c, const struct lambda_get_policy_in *in,
 {
     _cleanup_(lambda_look_end) struct lambda *l = lambda_look(c);
     struct fn_target t;
-    struct fn_record *record;
+    struct fn_record *record = NULL;
     int r = find_for_policy(l, c, in->function_name, in->qualifier, &t, &record, err);
 
     if (r < 0)

@@ -98,7 +98,7 @@ static int url_not_found(struct err *err)
 static int save_url(struct lambda *l, const struct fn_target *t,
                     const struct lambda_function_url_config *u, struct err *err)
 {
-    struct fn_record *record;
+    struct fn_record *record = NULL;
     int r = fn_record_new(RECORD_URL, t->qualifier, u, &record, err);
 
     return r < 0 ? r : fn_save_record(l, t->fn, record, err);
@@ -111,7 +111,7 @@ int lambda_create_function_url_config(struct call *c,
 {
     _cleanup_(lambda_change_end) struct lambda *l = lambda_change(c);
     struct fn_target t;
-    struct fn_record *record;
+    struct fn_record *record = NULL;
     int r = find_for_url(l, c, in->function_name, in->qualifier, &t, &record, err);
 
     if (r < 0)
@@ -152,7 +152,7 @@ int lambda_get_function_url_config(struct call *c,
 {
     _cleanup_(lambda_look_end) struct lambda *l = lambda_look(c);
     struct fn_target t;
-    struct fn_record *record;
+    struct fn_record *record = NULL;
     int r = find_for_url(l, c, in->function_name, in->qualifier, &t, &record, err);
 
     if (r == 0 && !record)
@@ -180,7 +180,7 @@ int lambda_update_function_url_config(struct call *c,
 {
     _cleanup_(lambda_change_end) struct lambda *l = lambda_change(c);
     struct fn_target t;
-    struct fn_record *record;
+    struct fn_record *record = NULL;
     int r = find_for_url(l, c, in->function_name, in->qualifier, &t, &record, err);
 
     if (r == 0 && !record)
@@ -218,7 +218,7 @@ int lambda_delete_function_url_config(struct call *c,
 {
     _cleanup_(lambda_change_end) struct lambda *l = lambda_change(c);
     struct fn_target t;
-    struct fn_record *record;
+    struct fn_record *record = NULL;
     int r = find_for_url(l, c, in->function_name, in->qualifier, &t, &record, err);
 
     (void)out;

@@ -67,7 +67,7 @@ static int check_start(struct store_tx *tx, struct call *c,
                        struct err *err)
 {
     struct sqs_queue destination;
-    bool found;
+    bool found = false;
     int r = find_source(tx, c, in->source_arn, source, err);
     if (r == 0)
         r = exists(tx, "SELECT 1 FROM queue WHERE dead_letter = ? LIMIT 1", in->source_arn, &found,

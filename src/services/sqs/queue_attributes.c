@@ -220,7 +220,7 @@ static int apply_one(struct arena *arena, struct sqs_queue *q, const struct attr
         *MEMBER(q, a, struct str) = value;
         return 0;
     case FIFO_QUEUE: {
-        bool fifo;
+        bool fifo = false;
         int r = parse_flag(value, a, &fifo, err);
         if (r < 0)
             return r;
