@@ -4,6 +4,10 @@
 // priorities, empty frames beyond any honest client's number within COUNT_MS end the connection
 // with ENHANCE_YOUR_CALM. Continuations are bounded by the size of a head, acknowledgements by
 // nghttp2. What a paused request has received is bounded by the stream's window.
+//
+// Stalls: each stream has time limits of its own, so that neither a body that does not go on nor a
+// window that is never opened holds memory for longer than HTTP/1 would let it, whatever else moves
+// on the connection.
 #include "http/http2_impl.h"
 
 #include "os/fd.h"
@@ -37,6 +41,7 @@ static struct http2_stream *stream_new(struct http2 *h, int32_t id)
     s->id = id;
     s->req = r;
     s->file_fd = -1;
+    s->received_ms = s->sent_ms = loop_now_ms(h->conn->loop);
     buf_init(&s->out, HTTP_OUTPUT_BYTES);
     buf_init(&s->held, WINDOW_BYTES);
     arena_init(&s->arena, (size_t)1 << 20);
@@ -209,6 +214,7 @@ static void body_piece(struct http2_stream *s, const char *data, size_t n)
     struct http_req *r = s->req;
     int status = 0;
 
+    s->received_ms = loop_now_ms(s->h->conn->loop);
     if (!r) {
         consumed(s, n);
         return;
@@ -232,6 +238,27 @@ static void body_piece(struct http2_stream *s, const char *data, size_t n)
 }
 
 // ---- nghttp2's callbacks ----
+
+// RFC 9113 section 5.1.1: opening a stream closes all below it that were never opened. nghttp2
+// ignores HEADERS of a stream that it does not know, for they may be the trailers of one that it
+// has reset; the numbers that the client itself has left out last can only be a violation.
+static int on_begin_frame(nghttp2_session *session, const nghttp2_frame_hd *hd, void *ctx)
+{
+    struct http2 *h = ctx;
+
+    if (hd->type != NGHTTP2_HEADERS || hd->stream_id % 2 == 0)
+        return 0;
+    if (hd->stream_id > h->last_id) {
+        if (hd->stream_id > h->last_id + 2) {
+            h->skipped_above = h->last_id;
+            h->skipped_below = hd->stream_id;
+        }
+        h->last_id = hd->stream_id;
+    } else if (hd->stream_id > h->skipped_above && hd->stream_id < h->skipped_below) {
+        nghttp2_session_terminate_session(session, NGHTTP2_PROTOCOL_ERROR);
+    }
+    return 0;
+}
 
 static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame, void *ctx)
 {
@@ -389,16 +416,43 @@ static bool over(struct http2 *h)
            (h->draining && !h->streams);
 }
 
+// When the client must have done something about this stream.
+static int64_t deadline_of(const struct http2_stream *s)
+{
+    const struct http_limits *limits = &s->h->conn->listener->config.limits;
+    int64_t due = INT64_MAX;
+
+    if (s->gone)
+        return due;
+    if (s->req && !s->peer_ended && !s->req->paused)
+        due = s->received_ms + limits->body_ms;
+    if ((s->answer_ended || !http2_stream_drained(s)) && s->sent_ms + limits->write_ms < due)
+        due = s->sent_ms + limits->write_ms;
+    return due;
+}
+
 static void set_deadline(struct http2 *h)
 {
-    const struct http_limits *limits = &h->conn->listener->config.limits;
-    bool receives = false;
+    int64_t due = INT64_MAX, now = loop_now_ms(h->conn->loop);
 
-    for (struct http2_stream *s = h->streams; s && !receives; s = s->next)
-        receives = s->req && !s->peer_ended && !s->req->paused;
-    http_conn_deadline(h->conn, receives     ? limits->body_ms
-                                : h->streams ? INT64_MAX
-                                             : limits->idle_ms);
+    if (!h->streams)
+        due = now + h->conn->listener->config.limits.idle_ms;
+    for (struct http2_stream *s = h->streams; s; s = s->next)
+        due = deadline_of(s) < due ? deadline_of(s) : due;
+    http_conn_deadline(h->conn, due == INT64_MAX ? due : due > now ? due - now : 0);
+}
+
+// Resets the streams whose time is over.
+static void reset_stalled(struct http2 *h)
+{
+    int64_t now = loop_now_ms(h->conn->loop);
+
+    for (struct http2_stream *s = h->streams; s; s = s->next) {
+        if (deadline_of(s) > now)
+            continue;
+        nghttp2_submit_rst_stream(h->session, NGHTTP2_FLAG_NONE, s->id, NGHTTP2_CANCEL);
+        s->received_ms = s->sent_ms = now; // not again before it has closed
+    }
 }
 
 // Handlers may answer, write, or drop any stream meanwhile: begin again after each.
@@ -477,6 +531,11 @@ static void timeout(struct http_conn *c)
 
     if (c->deadline_ms > loop_now_ms(c->loop))
         return;
+    if (h->streams) {
+        reset_stalled(h);
+        settle(h);
+        return;
+    }
     nghttp2_session_terminate_session(h->session, NGHTTP2_NO_ERROR);
     http2_pump(h);
     http_conn_close(c);
@@ -516,6 +575,7 @@ static nghttp2_session *make_session(struct http2 *h)
     nghttp2_session *session = NULL;
 
     if (nghttp2_session_callbacks_new(&callbacks) == 0 && nghttp2_option_new(&option) == 0) {
+        nghttp2_session_callbacks_set_on_begin_frame_callback(callbacks, on_begin_frame);
         nghttp2_session_callbacks_set_on_begin_headers_callback(callbacks, on_begin_headers);
         nghttp2_session_callbacks_set_on_header_callback(callbacks, on_header);
         nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks, on_frame);

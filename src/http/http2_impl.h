@@ -24,6 +24,7 @@ struct http2_stream {
     unsigned n_trailers;
     struct arena arena;
     uint64_t file_offset, file_left;
+    int64_t received_ms, sent_ms; // when it last moved in each direction
     int file_fd;
     int32_t id;
     int fail_status; // found while the headers came
@@ -38,7 +39,8 @@ struct http2 {
     struct loop_task wake_task;
     int64_t counted_ms; // when the counters below began
     unsigned resets, others;
-    bool receiving; // nghttp2 is on the stack
+    int32_t last_id, skipped_above, skipped_below; // streams: the newest; the gap left last
+    bool receiving;                                // nghttp2 is on the stack
     bool in_input, waking, draining, dead;
 };
 

@@ -56,6 +56,7 @@ static void finished(struct http_req *r)
     struct http2 *h = s->h;
 
     s->answer_ended = true;
+    s->sent_ms = loop_now_ms(h->conn->loop);
     leave(r);
     if (s->deferred) {
         s->deferred = false;
@@ -86,6 +87,7 @@ static ssize_t give_data(nghttp2_session *session, int32_t id, uint8_t *to, size
     size_t n = s->out.len - s->out_at;
     (void)ctx;
 
+    s->sent_ms = loop_now_ms(s->h->conn->loop);
     if (n > 0) {
         n = n < room ? n : room;
         memcpy(to, s->out.ptr + s->out_at, n);
@@ -285,6 +287,8 @@ static int write_piece(struct http_request *req, struct str data,
         r->answer_left -= (int64_t)data.len;
     if (r->no_body)
         data.len = 0;
+    if (http2_stream_drained(s))
+        s->sent_ms = loop_now_ms(s->h->conn->loop);
     if (s->out_at > 0 && s->out_at >= s->out.len / 2) {
         buf_drop(&s->out, s->out_at);
         s->out_at = 0;
@@ -363,6 +367,7 @@ static void body_resume(struct http_request *req)
 
     if (!s)
         return;
+    s->received_ms = loop_now_ms(s->h->conn->loop);
     struct buf held = s->held;
     if (held.len > 0) {
         buf_init(&s->held, held.max_bytes);
