@@ -134,6 +134,7 @@ _needs = {
             "test/node/node_modules is not installed (make deps)"),
     "aws": (lambda: shutil.which("aws", path=os.path.dirname(sys.executable)),
             "no AWS CLI beside this Python"),
+    "curl": (lambda: shutil.which("curl"), "no curl"),
     "cc": (lambda: shutil.which("cc"), "no C compiler"),
     "go": (lambda: shutil.which("go"), "no go"),
     "java": (lambda: shutil.which("java"), "no java"),

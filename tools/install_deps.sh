@@ -70,6 +70,13 @@ try() { # try PACKAGE COMMAND
     PATH=$PATH:/usr/sbin:/sbin command -v "$2" >/dev/null 2>&1 && return 0
     echo "installing (if there is one) the Debian package: $1"
     as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq -y -o DPkg::Lock::Timeout=300 \
+        install --no-install-recommends "$1" >>"$log" 2>&1 && return 0
+    # Once, for all of them: the package lists may be absent or old.
+    [ -z "${lists_updated:-}" ] || return 0
+    lists_updated=yes
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq -y -o DPkg::Lock::Timeout=300 \
+        -o Acquire::http::Timeout=20 -o Acquire::Retries=0 update >>"$log" 2>&1 || return 0
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq -y -o DPkg::Lock::Timeout=300 \
         install --no-install-recommends "$1" >>"$log" 2>&1 || true
 }
 
@@ -156,6 +163,7 @@ group_tests() {
     apt_install
     try passt pasta
     try iproute2 ip
+    try chromium-headless-shell chromium-headless-shell # 96 MB; for test/sdk/test_browser.py
     make_venv
     make_node_modules
 }

@@ -3,6 +3,7 @@
 import base64
 import http.client
 import json
+import subprocess
 
 import pytest
 from botocore.auth import SigV4Auth
@@ -177,3 +178,17 @@ def handler(event, context):
 """))
     r, data = call(daemon, host, "POST", "/", b"x" * (3 << 20), [("Content-Type", "text/plain")])
     assert (r.status, data) == (200, b"%d" % (3 << 20))
+
+
+@pytest.mark.needs("curl")
+def test_curl_finds_it_by_its_name(daemon, make_function):
+    """As it is printed: nothing but the URL."""
+    f = make_function(source=ECHO)
+    url = daemon.client("lambda").create_function_url_config(
+        FunctionName=f.name, AuthType="NONE")["FunctionUrl"]
+    r = subprocess.run(["curl", "-sS", "--noproxy", "*", "-d", "a=b", url + "x?y=%20"],
+                       stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
+    assert r.returncode == 0, r.stderr
+    e = json.loads(r.stdout)
+    assert (e["rawPath"], e["rawQueryString"]) == ("/x", "y=%20")
+    assert base64.b64decode(e["body"]) == b"a=b"  # what curl says is a form is no text

@@ -63,6 +63,19 @@ class WebSocket:
 
     def receive(self):
         """(opcode, data) of the next frame; pings are answered."""
+        first, data = self.next_frame()
+        return first & 15, data
+
+    def message(self):
+        """The data of the next message, whose frames may be several."""
+        first, data = self.next_frame()
+        while not first & 0x80:
+            first, more = self.next_frame()
+            data += more
+        return data
+
+    def next_frame(self):
+        """(first byte, data); pings are answered."""
         while True:
             first, second = self.take(2)
             n = second & 127
@@ -74,7 +87,7 @@ class WebSocket:
             if first & 15 == 9:
                 self.frame(10, data)
                 continue
-            return first & 15, data
+            return first, data
 
     def text(self):
         opcode, data = self.receive()
