@@ -343,11 +343,10 @@ static int fill_binding(const struct environment *env, struct arena *a, struct s
     b->hot = !str_starts(f->code_dir, prefix);
     b->code_dir =
         arena_cstr(a, b->hot ? f->code_dir : str_slice(f->code_dir, prefix.len, f->code_dir.len));
-    for (unsigned i = 0; i < f->n_layers; i++) {
-        if (!str_starts(f->layer_dirs[i], prefix))
-            return err_set(err, -EINVAL, "a layer lies outside of the data directory");
-        b->layer_dirs[b->n_layers++] =
-            arena_cstr(a, str_slice(f->layer_dirs[i], prefix.len, f->layer_dirs[i].len));
+    if (f->layer_dir.len > 0) {
+        if (!str_starts(f->layer_dir, prefix))
+            return err_set(err, -EINVAL, "the layers lie outside of the data directory");
+        b->layer_dir = arena_cstr(a, str_slice(f->layer_dir, prefix.len, f->layer_dir.len));
     }
     return 0;
 }

@@ -64,9 +64,9 @@ static bool needs_own_start(const struct function_config *f)
     }
     if (exists_below(f->code_dir, "lib"))
         return true;
-    for (unsigned i = 0; i < f->n_layers; i++)
-        if (exists_below(f->layer_dirs[i], "lib") || exists_below(f->layer_dirs[i], "extensions"))
-            return true;
+    if (f->layer_dir.len > 0 &&
+        (exists_below(f->layer_dir, "lib") || exists_below(f->layer_dir, "extensions")))
+        return true;
     return f->debug || f->n_entrypoint > 0 || f->n_command > 0;
 }
 
@@ -84,13 +84,8 @@ static void find_extensions(struct function_config *f, struct str layer)
         return;
     while ((e = readdir(d)) && f->n_extensions < FUNCTION_MAX_EXTENSIONS) {
         struct str name = str_from(e->d_name);
-        bool known = e->d_name[0] == '.';
-        if (fstatat(dirfd(d), e->d_name, &st, 0) < 0 || !S_ISREG(st.st_mode) ||
-            !(st.st_mode & 0111))
-            continue;
-        for (unsigned i = 0; i < f->n_extensions; i++)
-            known = known || str_eq(f->extensions[i], name); // hidden by a later layer's
-        if (!known)
+        if (e->d_name[0] != '.' && fstatat(dirfd(d), e->d_name, &st, 0) == 0 &&
+            S_ISREG(st.st_mode) && (st.st_mode & 0111))
             f->extensions[f->n_extensions++] = arena_str(&f->arena, name);
     }
     closedir(d);
@@ -104,16 +99,15 @@ void function_config_seal(struct function_config *f)
         f->generation = atomic_fetch_add(&last_generation, 1) + 1;
         return;
     }
-    for (unsigned i = 0; i < f->n_layers; i++)
-        find_extensions(f, f->layer_dirs[i]);
+    if (f->layer_dir.len > 0)
+        find_extensions(f, f->layer_dir);
     f->own_start = needs_own_start(f);
     if (str_starts(f->runtime, STR("provided"))) {
         f->bootstrap_missing = !exists_below(f->code_dir, "bootstrap");
-        for (unsigned i = 0; i < f->n_layers && f->bootstrap_missing; i++) {
-            if (exists_below(f->layer_dirs[i], "bootstrap")) {
-                f->bootstrap_in_layer = true;
-                f->bootstrap_missing = false;
-            }
+        if (f->bootstrap_missing && f->layer_dir.len > 0 &&
+            exists_below(f->layer_dir, "bootstrap")) {
+            f->bootstrap_in_layer = true;
+            f->bootstrap_missing = false;
         }
     }
     f->generation = atomic_fetch_add(&last_generation, 1) + 1;

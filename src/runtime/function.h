@@ -14,7 +14,6 @@
 
 #include <stdatomic.h>
 
-#define FUNCTION_MAX_LAYERS 5
 #define FUNCTION_MAX_EXTENSIONS 10          // AWS: extensions of a function, internal ones included
 #define FUNCTION_MAX_RESPONSE_BYTES 6291556 // AWS: 6 MB and 100 bytes
 
@@ -51,9 +50,8 @@ struct function_config {
     struct function_variable *variables; // decrypted
     size_t n_variables;
 
-    struct str code_dir;                        // absolute, unpacked; becomes /var/task
-    struct str layer_dirs[FUNCTION_MAX_LAYERS]; // merged read-only at /opt in order
-    unsigned n_layers;
+    struct str code_dir;  // absolute, unpacked; becomes /var/task
+    struct str layer_dir; // its layers, merged; becomes /opt. Absent without layers
 
     struct str log_group; // "/aws/lambda/<name>" or LoggingConfig's
     bool log_json;        // LoggingConfig.LogFormat JSON
@@ -85,7 +83,7 @@ struct function_config {
 struct function_config *function_config_new(void);
 // Copies `s` into the config's arena.
 struct str function_config_str(struct function_config *f, struct str s);
-// Looks into code_dir and layer_dirs (which are complete by now): may block on the disk.
+// Looks into code_dir and layer_dir (which are complete by now): may block on the disk.
 void function_config_seal(struct function_config *f);
 struct function_config *function_config_ref(struct function_config *f);
 void function_config_unref(struct function_config *f); // accepts NULL

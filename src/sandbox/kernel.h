@@ -82,22 +82,6 @@ static inline int kernel_mount_setattr(int dir, const char *path, unsigned flags
     return (int)syscall(SYS_mount_setattr, dir, path, flags, a, sizeof(*a));
 }
 
-static inline int kernel_fsopen(const char *type, unsigned flags)
-{
-    return (int)syscall(SYS_fsopen, type, flags);
-}
-
-static inline int kernel_fsconfig(int fd, unsigned command, const char *key, const char *value,
-                                  int aux)
-{
-    return (int)syscall(SYS_fsconfig, fd, command, key, value, aux);
-}
-
-static inline int kernel_fsmount(int fd, unsigned flags, unsigned attributes)
-{
-    return (int)syscall(SYS_fsmount, fd, flags, attributes);
-}
-
 static inline int kernel_pivot_root(const char *new_root, const char *put_old)
 {
     return (int)syscall(SYS_pivot_root, new_root, put_old);

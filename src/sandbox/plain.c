@@ -24,10 +24,8 @@ int plain_bind(struct keeper *k, struct slot *s, const struct sandbox_binding *b
     int r = 0;
     if (b->code_dir && b->code_dir[0])
         r = real_path(k, b->code_dir, b->hot, s->task_root, sizeof(s->task_root), err);
-    if (r >= 0 && b->n_layers > 1)
-        return err_set(err, -EOPNOTSUPP, "several layers cannot be merged without mounts");
-    if (r >= 0 && b->n_layers)
-        r = real_path(k, b->layer_dirs[0], false, s->layer_root, sizeof(s->layer_root), err);
+    if (r >= 0 && b->layer_dir && b->layer_dir[0])
+        r = real_path(k, b->layer_dir, false, s->layer_root, sizeof(s->layer_root), err);
     return r;
 }
 

@@ -116,9 +116,7 @@ void protocol_put_binding(struct protocol_writer *w, const struct sandbox_bindin
 {
     protocol_put_text(w, b->code_dir);
     protocol_put_text(w, b->image_dir);
-    protocol_put_u32(w, b->n_layers);
-    for (unsigned i = 0; i < b->n_layers && i < SANDBOX_MAX_LAYERS; i++)
-        protocol_put_text(w, b->layer_dirs[i]);
+    protocol_put_text(w, b->layer_dir);
     protocol_put_u32(w, b->memory_mb);
     protocol_put_u32(w, b->tmp_mb);
     protocol_put_u32(w, b->pids);
@@ -151,9 +149,7 @@ void protocol_get_binding(struct protocol_reader *r, struct sandbox_binding *b)
     *b = (struct sandbox_binding){0};
     b->code_dir = protocol_get_text(r, SANDBOX_MAX_PATH - 1);
     b->image_dir = protocol_get_text(r, SANDBOX_MAX_PATH - 1);
-    b->n_layers = get_count(r, SANDBOX_MAX_LAYERS);
-    for (unsigned i = 0; i < b->n_layers; i++)
-        b->layer_dirs[i] = protocol_get_text(r, SANDBOX_MAX_PATH - 1);
+    b->layer_dir = protocol_get_text(r, SANDBOX_MAX_PATH - 1);
     b->memory_mb = protocol_get_u32(r);
     b->tmp_mb = protocol_get_u32(r);
     b->pids = protocol_get_u32(r);

@@ -515,47 +515,13 @@ int root_image(struct root *root, const char *name, struct err *err)
     return r < 0 ? r : TAKE_FD(tree);
 }
 
-// Several layers as one read-only tree: an overlay with no upper folder.
-static int detached_layers(struct root *root, const struct sandbox_binding *b, struct err *err)
-{
-    if (b->n_layers == 1)
-        return detached(root, b->layer_dirs[0], false, err);
-    int dirs[SANDBOX_MAX_LAYERS];
-    unsigned n = 0;
-    int r = 0, tree = -1;
-    char lower[SANDBOX_MAX_LAYERS * 32] = "";
-    size_t at = 0;
-    _cleanup_close_ int fs = -1;
-    for (unsigned i = b->n_layers; r >= 0 && i-- > 0;) { // the topmost comes first
-        r = root_open_code(root, b->layer_dirs[i], false, err);
-        if (r < 0)
-            break;
-        dirs[n++] = r;
-        at += (size_t)snprintf(lower + at, sizeof(lower) - at, "%s/proc/self/fd/%d", at ? ":" : "",
-                               r);
-    }
-    if (r >= 0) {
-        fs = kernel_fsopen("overlay", 1 /* FSOPEN_CLOEXEC */);
-        if (fs < 0 || kernel_fsconfig(fs, 1 /* SET_STRING */, "source", "layers", 0) < 0 ||
-            kernel_fsconfig(fs, 1, "lowerdir", lower, 0) < 0 ||
-            kernel_fsconfig(fs, 6 /* CMD_CREATE */, NULL, NULL, 0) < 0 ||
-            (tree = kernel_fsmount(fs, 1 /* FSMOUNT_CLOEXEC */,
-                                   KERNEL_MOUNT_RDONLY | KERNEL_MOUNT_NOSUID |
-                                       KERNEL_MOUNT_NODEV)) < 0)
-            r = err_errno(err, errno, "merge the layers");
-    }
-    while (n)
-        close(dirs[--n]);
-    return r < 0 ? r : tree;
-}
-
 int root_bind(struct root *root, int mounts, const struct sandbox_binding *b, struct err *err)
 {
     _cleanup_close_ int code = -1;
     _cleanup_close_ int layers = -1;
     if (b->code_dir && b->code_dir[0] && (code = detached(root, b->code_dir, b->hot, err)) < 0)
         return code;
-    if (b->n_layers && (layers = detached_layers(root, b, err)) < 0)
+    if (b->layer_dir && b->layer_dir[0] && (layers = detached(root, b->layer_dir, false, err)) < 0)
         return layers;
     bool resize = b->tmp_mb && b->tmp_mb != SANDBOX_MIN_TMP_MB;
     if (code < 0 && layers < 0 && !resize)

@@ -50,8 +50,6 @@ static bool code_name_ok(const char *name, bool absolute)
 
 static int binding_check(const struct sandbox_binding *b, struct err *err)
 {
-    if (b->n_layers > SANDBOX_MAX_LAYERS)
-        return err_set(err, -EINVAL, "more than %d layers", SANDBOX_MAX_LAYERS);
     if (b->n_outbound > SANDBOX_MAX_OUTBOUND)
         return err_set(err, -EINVAL, "more than %d outbound destinations", SANDBOX_MAX_OUTBOUND);
     if (b->code_dir && b->code_dir[0] && !code_name_ok(b->code_dir, b->hot))
@@ -61,12 +59,11 @@ static int binding_check(const struct sandbox_binding *b, struct err *err)
         if (!code_name_ok(b->image_dir, false))
             return err_set(err, -EINVAL, "image '%.80s' is not a plain relative path",
                            b->image_dir);
-        if ((b->code_dir && b->code_dir[0]) || b->n_layers)
+        if ((b->code_dir && b->code_dir[0]) || (b->layer_dir && b->layer_dir[0]))
             return err_set(err, -EINVAL, "an image comes without code and layers");
     }
-    for (unsigned i = 0; i < b->n_layers; i++)
-        if (!b->layer_dirs[i] || !code_name_ok(b->layer_dirs[i], false))
-            return err_set(err, -EINVAL, "layer %u is not a plain relative path", i);
+    if (b->layer_dir && b->layer_dir[0] && !code_name_ok(b->layer_dir, false))
+        return err_set(err, -EINVAL, "layers '%.80s' are not a plain relative path", b->layer_dir);
     // 0 stands for the default; below AWS's least is allowed for tests of running out.
     if (b->memory_mb > SANDBOX_MAX_MEMORY_MB)
         return err_set(err, -EINVAL, "memory of %u MB is over %d", b->memory_mb,

@@ -12,7 +12,6 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define SANDBOX_MAX_LAYERS 5      // AWS: layers per function
 #define SANDBOX_MAX_ARGS 32       // argv entries
 #define SANDBOX_MAX_ENV 256       // variables; AWS bounds their bytes (4 KiB) and not their number
 #define SANDBOX_MAX_PATH 1024     // bytes of one path
@@ -54,9 +53,8 @@ struct sandbox_binding {
     // A name below <data-dir>/images: the sandbox's root file system, in place of the host's /usr
     // and our /etc; then code_dir is empty, and any program of it may run. With START only.
     const char *image_dir;
-    // Lowest first: a later layer's files hide an earlier one's at /opt.
-    const char *layer_dirs[SANDBOX_MAX_LAYERS];
-    unsigned n_layers;
+    // The same for what is shown at /opt: the function's layers, merged by who stored them.
+    const char *layer_dir;
     uint32_t memory_mb; // limit of memory; CPU follows it. 0: SANDBOX_MIN_MEMORY_MB
     uint32_t tmp_mb;    // size of /tmp. 0: SANDBOX_MIN_TMP_MB
     uint32_t pids;      // processes and threads. 0: 1024, as on AWS

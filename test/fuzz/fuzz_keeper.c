@@ -7,10 +7,9 @@ static char room[PROTOCOL_MAX_BYTES + 1], again[PROTOCOL_MAX_BYTES];
 
 static void check_binding(const struct sandbox_binding *b)
 {
-    FUZZ_CHECK(b->n_layers <= SANDBOX_MAX_LAYERS && b->n_outbound <= SANDBOX_MAX_OUTBOUND);
+    FUZZ_CHECK(b->n_outbound <= SANDBOX_MAX_OUTBOUND);
     FUZZ_CHECK(strlen(b->code_dir) < SANDBOX_MAX_PATH);
-    for (unsigned i = 0; i < b->n_layers; i++)
-        FUZZ_CHECK(strlen(b->layer_dirs[i]) < SANDBOX_MAX_PATH);
+    FUZZ_CHECK(strlen(b->layer_dir) < SANDBOX_MAX_PATH);
 }
 
 static void start(struct protocol_reader r, uint64_t id)

@@ -97,15 +97,14 @@ int image_code_location(struct call *c, const struct fn_version *v,
     return str_is_null(out->resolved_image_uri) ? err_set(err, -ENOMEM, "out of memory") : 0;
 }
 
-void code_prepare(struct lambda *l, struct str runtime, const char *sha256,
-                  const struct config_layers *layers)
+void code_prepare(struct lambda *l, struct str runtime, const char *sha256, const char *layer_tree)
 {
     if (!str_starts(runtime, STR("python")))
         return;
     struct runtime_choice choice = runtime_choose(runtime);
     package_compile_python(l->code_dir, sha256, choice.interpreter, "/var/task");
-    for (unsigned i = 0; i < layers->n; i++)
-        package_compile_python(l->code_dir, layers->sha256[i], choice.interpreter, "/opt");
+    if (layer_tree[0])
+        package_compile_python(l->code_dir, layer_tree, choice.interpreter, "/opt");
 }
 
 int code_location(struct lambda *l, struct call *c, const char *sha256, struct str *out,

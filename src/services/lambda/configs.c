@@ -153,9 +153,9 @@ static int set_runtime(struct call *c, struct str runtime,
     return 0;
 }
 
-static int set_layers(struct lambda *l, struct call *c, const struct lambda_layer_list *in,
-                      struct lambda_function_configuration *out, struct config_layers *layers,
-                      struct err *err)
+int fn_config_layers(struct call *c, const struct lambda_layer_list *in,
+                     struct lambda_function_configuration *out, struct config_layers *layers,
+                     struct err *err)
 {
     layers->n = 0;
     layers->unpacked_bytes = 0;
@@ -163,6 +163,7 @@ static int set_layers(struct lambda *l, struct call *c, const struct lambda_laye
     out->layers.n = 0;
     if (in->n == 0)
         return 0;
+    _cleanup_(lambda_look_end) struct lambda *look = lambda_look(c);
     if (in->n > LAMBDA_MAX_LAYERS)
         return lambda_invalid(err, "Cannot reference more than %d layers.", LAMBDA_MAX_LAYERS);
     struct lambda_layer *list = arena_new_array(c->arena, struct lambda_layer, in->n);
@@ -170,7 +171,7 @@ static int set_layers(struct lambda *l, struct call *c, const struct lambda_laye
         return err_set(err, -ENOMEM, "out of memory");
     for (size_t i = 0; i < in->n; i++) {
         struct layer_version *v;
-        int r = layer_find(l, c, in->ptr[i], &v, err);
+        int r = layer_find(look, c, in->ptr[i], &v, err);
         if (r < 0)
             return r;
         for (size_t k = 0; k < i; k++) {
@@ -355,7 +356,7 @@ static int check_package_type(const struct lambda_create_function_in *in, struct
     return 0;
 }
 
-int fn_config_create(struct lambda *l, struct call *c, const struct lambda_create_function_in *in,
+int fn_config_create(struct call *c, const struct lambda_create_function_in *in,
                      struct lambda_function_configuration *out, struct config_layers *layers,
                      struct err *err)
 {
@@ -393,7 +394,7 @@ int fn_config_create(struct lambda *l, struct call *c, const struct lambda_creat
     if (r == 0 && in->environment)
         r = set_environment(c, in->environment, out, err);
     if (r == 0)
-        r = set_layers(l, c, &in->layers, out, layers, err);
+        r = fn_config_layers(c, &in->layers, out, layers, err);
     if (r == 0 && in->vpc_config)
         r = set_vpc(c, in->vpc_config, out, err);
     if (r == 0)
@@ -407,8 +408,7 @@ int fn_config_create(struct lambda *l, struct call *c, const struct lambda_creat
     return r;
 }
 
-int fn_config_update(struct lambda *l, struct call *c,
-                     const struct lambda_update_function_configuration_in *in,
+int fn_config_update(struct call *c, const struct lambda_update_function_configuration_in *in,
                      struct lambda_function_configuration *out, struct config_layers *layers,
                      struct err *err)
 {
@@ -451,7 +451,7 @@ int fn_config_update(struct lambda *l, struct call *c,
     if (r == 0 && in->environment)
         r = set_environment(c, in->environment, out, err);
     if (r == 0 && in->layers.ptr)
-        r = set_layers(l, c, &in->layers, out, layers, err);
+        r = fn_config_layers(c, &in->layers, out, layers, err);
     if (r == 0 && in->vpc_config)
         r = set_vpc(c, in->vpc_config, out, err);
     if (r == 0 && in->logging_config)

@@ -131,7 +131,7 @@ int lambda_create_function(struct call *c, const struct lambda_create_function_i
     if (r < 0)
         return r;
     config.function_name = name;
-    r = fn_config_create(l, c, in, &config, &layers, err);
+    r = fn_config_create(c, in, &config, &layers, err);
     if (r < 0)
         return r;
     const struct code_source code = {in->code ? in->code->zip_file : STR_NULL,
@@ -145,7 +145,10 @@ int lambda_create_function(struct call *c, const struct lambda_create_function_i
                        &package, err);
     if (r < 0)
         return r;
-    code_prepare(l, config.runtime, package.sha256, &layers);
+    r = layers_merge(l, &layers, err);
+    if (r < 0)
+        return r;
+    code_prepare(l, config.runtime, package.sha256, layers.tree);
 
     _cleanup_(lambda_change_end) struct lambda *locked = lambda_change(c);
     _cleanup_(fn_freep) struct fn *f = fn_new(c->account, c->region, name);
@@ -322,7 +325,7 @@ int lambda_update_function_code(struct call *c, const struct lambda_update_funct
     if (r < 0)
         return r;
     if (!dry_run)
-        code_prepare(l, runtime, package.sha256, &layers);
+        code_prepare(l, runtime, package.sha256, layers.tree);
 
     _cleanup_(lambda_change_end) struct lambda *locked = lambda_change(c);
     struct fn_target t;
@@ -392,7 +395,9 @@ static int update_configuration(struct call *c,
     fn_version_hold(c, v);
     version_layers(v, layers);
     *out = *v->config;
-    r = fn_config_update(l, c, in, out, layers, err);
+    r = fn_config_update(c, in, out, layers, err);
+    if (r == 0)
+        r = layers_merge(l, layers, err);
     if (r < 0)
         return r;
     if (package_unpacked_bytes(l->code_dir, v->sha256) + layer_bytes(l, layers) >
@@ -420,13 +425,20 @@ int lambda_update_function_configuration(struct call *c,
                                          struct err *err)
 {
     char sha256[SHA256_HEX_BYTES];
-    struct config_layers layers;
+    struct config_layers layers = {0};
+    struct lambda_function_configuration shown = {0};
+    struct err ignored = ERR_INIT;
+
+    // Merging takes long, so it is done before the lock is taken, which then finds the tree. What
+    // is wrong with the layers is said there.
+    if (in->layers.n > 1 && fn_config_layers(c, &in->layers, &shown, &layers, &ignored) == 0)
+        layers_merge(lambda_of(c), &layers, &ignored);
     int r = update_configuration(c, in, out, &layers, sha256, err);
 
     // Without the lock: compiling takes long, and an environment that starts meanwhile only starts
     // a little later than it could.
     if (r == 0 && (in->runtime.len > 0 || in->layers.n > 0))
-        code_prepare(lambda_of(c), out->runtime, sha256, &layers);
+        code_prepare(lambda_of(c), out->runtime, sha256, layers.tree);
     return r;
 }
 

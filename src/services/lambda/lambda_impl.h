@@ -25,7 +25,7 @@
 #include <stdatomic.h>
 
 #define LAMBDA_MAX_DOC_BYTES ((size_t)1 << 20)
-#define LAMBDA_MAX_LAYERS FUNCTION_MAX_LAYERS
+#define LAMBDA_MAX_LAYERS 5 // AWS: layers per function
 #define LAMBDA_LATEST "$LATEST"
 // Ours for all of an account; AWS's default quota is 75 GB.
 #define LAMBDA_MAX_CODE_STORAGE ((int64_t)80530636800)
@@ -41,6 +41,7 @@ struct fn_version {
     struct str image_uri;                               // as given; absent for a zip package
     char layer_sha256[LAMBDA_MAX_LAYERS][SHA256_HEX_BYTES];
     unsigned n_layers;
+    char layer_tree[SHA256_HEX_BYTES]; // of all of them together; "" without layers
 };
 
 // Everything else that belongs to a function, by kind and qualifier.
@@ -230,9 +231,12 @@ struct config_layers {
     char sha256[LAMBDA_MAX_LAYERS][SHA256_HEX_BYTES];
     unsigned n;
     uint64_t unpacked_bytes;
+    char tree[SHA256_HEX_BYTES]; // once layers_merge() has made it
 };
 struct version_parts version_parts_of(const struct fn *f, uint64_t number, const char *sha256,
                                       const struct config_layers *layers);
+// Makes the tree of the layers together; may take long the first time.
+int layers_merge(struct lambda *l, struct config_layers *layers, struct err *err);
 void version_layers(const struct fn_version *v, struct config_layers *out);
 void version_say_pending(struct lambda_function_configuration *out);
 // The published twin of a configuration: its own version, ARN and revision.
@@ -243,12 +247,15 @@ int version_delete(struct lambda *l, const struct fn_target *t, struct err *err)
 
 // --- configs.c: from what a client asks for to a checked configuration ---
 
-int fn_config_create(struct lambda *l, struct call *c, const struct lambda_create_function_in *in,
+int fn_config_create(struct call *c, const struct lambda_create_function_in *in,
                      struct lambda_function_configuration *out, struct config_layers *layers,
                      struct err *err);
 // `out` begins as a copy of what is.
-int fn_config_update(struct lambda *l, struct call *c,
-                     const struct lambda_update_function_configuration_in *in,
+int fn_config_update(struct call *c, const struct lambda_update_function_configuration_in *in,
+                     struct lambda_function_configuration *out, struct config_layers *layers,
+                     struct err *err);
+// The layers that a client names, checked; `out` shows them.
+int fn_config_layers(struct call *c, const struct lambda_layer_list *in,
                      struct lambda_function_configuration *out, struct config_layers *layers,
                      struct err *err);
 // Only an architecture that this host has; sets config's list.
@@ -272,9 +279,8 @@ static inline bool fn_config_is_image(const struct lambda_function_configuration
 {
     return str_eq(c->package_type, STR("Image"));
 }
-// Compiles what the runtime of this name wants compiled, in the code and its layers.
-void code_prepare(struct lambda *l, struct str runtime, const char *sha256,
-                  const struct config_layers *layers);
+// Compiles what the runtime of this name wants compiled, in the code and in the layers' tree.
+void code_prepare(struct lambda *l, struct str runtime, const char *sha256, const char *layer_tree);
 // A presigned URL of a package, for GetFunction and GetLayerVersion.
 int code_location(struct lambda *l, struct call *c, const char *sha256, struct str *out,
                   struct err *err);

@@ -93,7 +93,7 @@ static int walk(int fd, bool sync, uint64_t *bytes)
     return sync && fsync(dirfd(d)) < 0 ? -errno : 0;
 }
 
-static int sync_tree(int fd, unsigned entries, struct err *err)
+int package_sync_tree(int fd, unsigned entries, struct err *err)
 {
     uint64_t bytes = 0;
     int r;
@@ -140,7 +140,7 @@ static int unpack_aside(int code_fd, struct str zip, uint64_t max_bytes, bool ke
         return 0;
     if (fchmod(fd, 0755) < 0)
         return err_errno(err, errno, "chmod folder in code");
-    return sync_tree(fd, done.entries, err);
+    return package_sync_tree(fd, done.entries, err);
 }
 
 int package_store(const char *code_dir, struct str zip, uint64_t max_bytes, struct package *out,

@@ -8,6 +8,7 @@
 
 #include "base/arena.h"
 #include "base/err.h"
+#include "base/buf.h"
 #include "base/hash.h"
 #include "base/map.h"
 
@@ -33,6 +34,13 @@ uint64_t package_unpacked_bytes(const char *code_dir, const char *sha256);
 int package_open_zip(const char *code_dir, struct str sha256, uint64_t *bytes, struct err *err);
 // Removes what was left by a crash and whatever is not in `used` (keys: sha256). At start.
 void package_collect(const char *code_dir, const struct map *used);
+// Everything of a tree to the disk; `entries` are how many it has.
+int package_sync_tree(int fd, unsigned entries, struct err *err);
+// layer_trees.c: the tree of these layers together, lowest first, made when it is not there yet:
+// its name, which is that of a single layer itself, or "" for none. The name is set even when
+// making it failed. Blocks.
+int layer_tree_make(const char *code_dir, const char (*layers)[SHA256_HEX_BYTES], unsigned n,
+                    char tree[static SHA256_HEX_BYTES], struct err *err);
 // "CodeSha256" to the name of the tree. False when it is none.
 bool package_name(struct str sha256_base64, char out[static SHA256_HEX_BYTES]);
 

@@ -33,6 +33,8 @@ static int start_use(void *ctx, struct map *used)
         for (unsigned i = 0; i < f->n_versions && r == 0; i++) {
             struct fn_version *v = f->versions[i];
             r = map_set(used, str_from(v->sha256), v, NULL);
+            if (r == 0 && v->layer_tree[0])
+                r = map_set(used, str_from(v->layer_tree), v, NULL);
             for (unsigned k = 0; k < v->n_layers && r == 0; k++)
                 r = map_set(used, str_from(v->layer_sha256[k]), v, NULL);
         }

@@ -221,9 +221,8 @@ static int snapshot_make(struct lambda *l, struct fn_version *v, const struct ve
     bool is_image = fn_config_is_image(c);
     if (!is_image)
         f->code_dir = code_path(f, l->code_dir, v->sha256);
-    for (unsigned i = 0; i < v->n_layers; i++)
-        f->layer_dirs[i] = code_path(f, l->code_dir, v->layer_sha256[i]);
-    f->n_layers = v->n_layers;
+    if (v->layer_tree[0])
+        f->layer_dir = code_path(f, l->code_dir, v->layer_tree);
     if (c->logging_config) {
         const struct lambda_logging_config *log = c->logging_config;
         f->log_group = function_config_str(f, log->log_group);
@@ -239,7 +238,7 @@ static int snapshot_make(struct lambda *l, struct fn_version *v, const struct ve
         v->number > 0 && c->snap_start && str_eq(c->snap_start->apply_on, STR("PublishedVersions"));
     f->network = c->vpc_config && c->vpc_config->subnet_ids.n > 0;
     if (snapshot_variables(f, c) < 0 || str_is_null(f->arn) ||
-        (!is_image && str_is_null(f->code_dir)))
+        (!is_image && str_is_null(f->code_dir)) || (v->layer_tree[0] && !f->layer_dir.len))
         return err_set(err, -ENOMEM, "out of memory");
     int r = is_image ? snapshot_image(l, v, f, err) : 0;
     if (r < 0)
@@ -283,6 +282,12 @@ int fn_version_from_docs(struct lambda *l, const struct version_parts *p, struct
     v->image_uri = str_is_null(p->image_uri) ? STR_NULL : arena_str(&v->arena, p->image_uri);
     for (unsigned i = 0; i < p->n_layers; i++)
         snprintf(v->layer_sha256[i], sizeof(v->layer_sha256[i]), "%s", p->layer_sha256[i]);
+    // Whoever makes a new version has merged its layers. Reading an old one, this finds the tree,
+    // or makes it for a data directory that has none yet; without it the version's starts fail.
+    struct err why = ERR_INIT;
+    if (layer_tree_make(l->code_dir, (const char(*)[SHA256_HEX_BYTES])v->layer_sha256, v->n_layers,
+                        v->layer_tree, &why) < 0)
+        log_error("the layers of %.*s: %s", STR_ARG(p->name), why.message);
 
     struct lambda_function_configuration *config =
         arena_new(&v->arena, struct lambda_function_configuration);

@@ -17,10 +17,17 @@ struct version_parts version_parts_of(const struct fn *f, uint64_t number, const
     };
 }
 
+int layers_merge(struct lambda *l, struct config_layers *layers, struct err *err)
+{
+    return layer_tree_make(l->code_dir, (const char(*)[SHA256_HEX_BYTES])layers->sha256, layers->n,
+                           layers->tree, err);
+}
+
 void version_layers(const struct fn_version *v, struct config_layers *out)
 {
     *out = (struct config_layers){.n = v->n_layers};
     memcpy(out->sha256, v->layer_sha256, sizeof(out->sha256));
+    memcpy(out->tree, v->layer_tree, sizeof(out->tree));
 }
 
 void version_say_pending(struct lambda_function_configuration *out)

@@ -181,7 +181,7 @@ struct function_config *stage_make(const struct stage_function *f)
         must(mkdir_p(file, 0755, &err), &err, "layer");
         snprintf(file, sizeof(file), "%s-layer/extensions/ext", path);
         copy_file(f->extension, file);
-        c->layer_dirs[c->n_layers++] = arena_printf(&c->arena, "%s-layer", path);
+        c->layer_dir = arena_printf(&c->arena, "%s-layer", path);
     }
     c->account = STR("000000000000");
     c->region = STR("us-east-1");

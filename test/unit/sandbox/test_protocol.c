@@ -18,9 +18,7 @@ static struct sandbox_spec full_spec(void)
     sandbox_spec_init(&s);
     s.id = 0x1122334455667788;
     s.binding.code_dir = "ab/abcdef";
-    s.binding.layer_dirs[0] = "l/one";
-    s.binding.layer_dirs[1] = "l/two";
-    s.binding.n_layers = 2;
+    s.binding.layer_dir = "l/one";
     s.binding.outbound[0] = "10.0.0.0/8:443";
     s.binding.n_outbound = 1;
     s.program.argv[0] = "/var/task/bootstrap";
@@ -51,8 +49,7 @@ static void start_goes_there_and_back(void **state)
     assert_int_equal(read_back((size_t)n, &t), 0);
     assert_int_equal(t.id, s.id);
     assert_string_equal(t.binding.code_dir, "ab/abcdef");
-    assert_int_equal(t.binding.n_layers, 2);
-    assert_string_equal(t.binding.layer_dirs[1], "l/two");
+    assert_string_equal(t.binding.layer_dir, "l/one");
     assert_int_equal(t.program.n_argv, 2);
     assert_string_equal(t.program.argv[1], "");
     assert_string_equal(t.program.env[1], "B=");
@@ -90,7 +87,7 @@ static void every_flipped_byte_is_survived(void **state)
             copy[i] = (char)(copy[i] ^ 1 << bit);
             if (read_back((size_t)n, &t) == 0) {
                 assert_true(t.program.n_argv <= SANDBOX_MAX_ARGS);
-                assert_true(t.binding.n_layers <= SANDBOX_MAX_LAYERS);
+                assert_true(strlen(t.binding.layer_dir) < SANDBOX_MAX_PATH);
             }
         }
 }
