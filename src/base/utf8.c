@@ -31,8 +31,27 @@ unsigned utf8_next(struct str s, uint32_t *code_point)
     return n;
 }
 
-bool utf8_valid(struct str s)
+// Can these one to three bytes become a character?
+static bool begins_character(struct str s)
 {
+    static const struct {
+        unsigned char first, last, low, high; // of the first byte, and of the second one
+    } forms[] = {{0xc2, 0xdf, 0x80, 0xbf}, {0xe0, 0xe0, 0xa0, 0xbf}, {0xe1, 0xec, 0x80, 0xbf},
+                 {0xed, 0xed, 0x80, 0x9f}, {0xee, 0xef, 0x80, 0xbf}, {0xf0, 0xf0, 0x90, 0xbf},
+                 {0xf1, 0xf3, 0x80, 0xbf}, {0xf4, 0xf4, 0x80, 0x8f}};
+    const unsigned char *p = (const unsigned char *)s.ptr;
+    size_t n = p[0] >= 0xf0 ? 4 : p[0] >= 0xe0 ? 3 : 2;
+
+    for (size_t i = 0; i < sizeof(forms) / sizeof(forms[0]); i++)
+        if (p[0] >= forms[i].first && p[0] <= forms[i].last)
+            return s.len < n && (s.len < 2 || (p[1] >= forms[i].low && p[1] <= forms[i].high)) &&
+                   (s.len < 3 || (p[2] & 0xc0) == 0x80);
+    return false;
+}
+
+bool utf8_valid_so_far(struct str s, size_t *complete)
+{
+    const char *start = s.ptr;
     uint32_t c;
 
     while (s.len > 0) {
@@ -49,10 +68,18 @@ bool utf8_valid(struct str s)
         }
         n = utf8_next(s, &c);
         if (n == 0)
-            return false;
+            break;
         s = (struct str){s.ptr + n, s.len - n};
     }
-    return true;
+    *complete = (size_t)(s.ptr - start);
+    return s.len == 0 || begins_character(s);
+}
+
+bool utf8_valid(struct str s)
+{
+    size_t complete;
+
+    return utf8_valid_so_far(s, &complete) && complete == s.len;
 }
 
 unsigned utf8_put(char *out, uint32_t c)

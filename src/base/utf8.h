@@ -5,6 +5,9 @@
 #include "str.h"
 
 bool utf8_valid(struct str s);
+// Is s the beginning of something valid? *complete: where its last whole character ends, at most
+// three bytes before its end. For text that comes in pieces.
+bool utf8_valid_so_far(struct str s, size_t *complete);
 // Length in bytes of the valid character at the front of s, which is not empty; 0 when malformed.
 unsigned utf8_next(struct str s, uint32_t *code_point);
 // 1 to 4 bytes; 0 for what is no character. `out` holds 4.

@@ -41,6 +41,7 @@ struct http_websocket {
     const char *in; // what is being read from
     size_t in_len;
     struct buf message; // of the fragments so far
+    size_t text_ok;     // bytes of it that are known to be UTF-8
     int64_t last_ms;    // when something came in
     uint64_t frame_left;
     int code;     // for `closed`
@@ -239,14 +240,28 @@ static void take_control(struct http_websocket *ws)
     }
 }
 
+// Section 8.1, and as soon as it can be seen: what cannot become UTF-8 any more is not waited for.
+static bool text_so_far(struct http_websocket *ws)
+{
+    struct str fresh = str_slice(buf_str(&ws->message), ws->text_ok, ws->message.len);
+    size_t complete;
+
+    if (!utf8_valid_so_far(fresh, &complete))
+        return false;
+    ws->text_ok += complete;
+    return true;
+}
+
 static void take_message(struct http_websocket *ws)
 {
     struct buf message = ws->message;
     bool text = ws->kind == WSLAY_TEXT_FRAME;
 
+    bool whole = !text || ws->text_ok == message.len;
     buf_init(&ws->message, WEBSOCKET_MAX_MESSAGE_BYTES);
     ws->kind = 0;
-    if (text && !utf8_valid(buf_str(&message)))
+    ws->text_ok = 0;
+    if (!whole)
         fail(ws, CLOSE_NOT_UTF8, "text is not UTF-8");
     else if (!ws->close_sent)
         ws->callbacks.message(ws, text, buf_str(&message));
@@ -313,6 +328,10 @@ static bool take_piece(struct http_websocket *ws, const struct wslay_frame_iocb 
         buf_add(&ws->message, (struct str){(const char *)f->data, f->data_length});
         if (ws->message.failed) {
             fail(ws, CLOSE_TOO_BIG, "too long");
+            return false;
+        }
+        if (ws->kind == WSLAY_TEXT_FRAME && !text_so_far(ws)) {
+            fail(ws, CLOSE_NOT_UTF8, "text is not UTF-8");
             return false;
         }
     }

@@ -218,6 +218,36 @@ static void utf8(void **state)
     assert_int_equal(utf8_cut(STR("\xc3\xa9"), 0).len, 0);
 }
 
+// Beginnings of up to three bytes, against all ways in which it could go on.
+static void utf8_in_pieces(void **state)
+{
+    static const unsigned char telling[] = {0x80, 0x8f, 0x90, 0x9f, 0xa0, 0xbf, 0x7f, 0xff};
+    size_t complete = 99;
+    (void)state;
+
+    assert_true(utf8_valid_so_far(STR(""), &complete) && complete == 0);
+    assert_true(utf8_valid_so_far(STR("12345678abc\xe2\x82"), &complete) && complete == 11);
+    assert_false(utf8_valid_so_far(STR("12345678abc\xe2\x28"), &complete));
+    for (unsigned bytes = 0; bytes < 256 * 8 * 8; bytes++) {
+        const char s[3] = {(char)(bytes / 64), (char)telling[bytes / 8 % 8],
+                           (char)telling[bytes % 8]};
+        for (size_t n = 1; n <= 3; n++) {
+            bool could = utf8_valid((struct str){s, n});
+            for (unsigned more = 0; more < 6 * 6 * 6 && !could; more++) {
+                const char on[3] = {(char)telling[more % 6], (char)telling[more / 6 % 6],
+                                    (char)telling[more / 36]};
+                char all[6];
+                memcpy(all, s, n);
+                memcpy(all + n, on, 3);
+                for (size_t k = 1; k <= 3 && !could; k++)
+                    could = utf8_valid((struct str){all, n + k});
+            }
+            if (utf8_valid_so_far((struct str){s, n}, &complete) != could)
+                fail_msg("%zu bytes: %02x %02x %02x", n, s[0] & 255, s[1] & 255, s[2] & 255);
+        }
+    }
+}
+
 static void uuids(void **state)
 {
     const uint8_t zero[16] = {0}, ones[16] = {255, 255, 255, 255, 255, 255, 255, 255,
@@ -251,6 +281,7 @@ int main(void)
         CASE(percent_encoding),
         CASE(query_strings),
         CASE(utf8),
+        CASE(utf8_in_pieces),
         CASE(uuids),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
