@@ -186,7 +186,7 @@ static void on_log(struct environment *env, struct str text)
     output_end_line(env);
     if (str_ends(text, STR("\n")))
         text.len--;
-    output_add(env, (int64_t)env->in_head.sequence, text);
+    output_add(env, OUTPUT_FUNCTION, (int64_t)env->in_head.sequence, text);
 }
 
 // A whole frame. `owned`: body's memory, which a handler may take by clearing env->in_body.

@@ -31,6 +31,7 @@
 #include "os/fd.h"
 #include "os/log.h"
 #include "os/random.h"
+#include "runtime/telemetry.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -103,10 +104,7 @@ void environment_free(struct environment *env)
     if (env->frozen)
         pool_set_frozen(env->pool, false);
     loop_timer_stop(h->loop, &env->timer);
-    if (env->started) {
-        output_drain(env);
-        output_end_line(env);
-    }
+    telemetry_free(env);
     output_close(env);
     control_close(env);
     runtime_api_close(env);
@@ -127,7 +125,6 @@ void environment_free(struct environment *env)
     atomic_fetch_sub(&runtime.environments, 1);
     buf_finish(&env->out);
     buf_finish(&env->tail);
-    buf_finish(&env->partial_line);
     buf_finish(&env->init_error);
     free(env->in_body);
     function_config_unref(env->function);
@@ -195,6 +192,7 @@ void environment_start(struct home *h, struct pool *p, struct function_config *f
     }
     env->home = h;
     env->kind = kind;
+    env->output.fd = -1;
     env->interpreter = kind < runtime.interpreters.n ? &runtime.interpreters.list[kind] : NULL;
     env->pool = p;
     env->function = f ? function_config_ref(f) : NULL;
@@ -211,7 +209,6 @@ void environment_start(struct home *h, struct pool *p, struct function_config *f
     env->begun_ns = os_mono_ns();
     buf_init(&env->out, 64 << 20);
     buf_init(&env->tail, 4 * INVOCATION_TAIL_BYTES);
-    buf_init(&env->partial_line, LOG_SINK_MAX_LINE_BYTES);
     buf_init(&env->init_error, 1 << 20);
     h->n_environments++;
     atomic_fetch_add(&runtime.environments, 1);
@@ -358,6 +355,7 @@ static void begin_init(struct environment *env)
     env->state = ENV_INIT;
     // The program of a custom spare runs since INJECT was asked for.
     env->ready_ns = env->generic && !env->interpreter ? env->begun_ns : os_mono_ns();
+    telemetry_begin(env);
     report_init_start(env);
     if (env->retry) {
         limit_ms = env->function->timeout_ms;
@@ -394,6 +392,7 @@ void environment_initialised(struct environment *env)
     env->init_us = (unsigned)((os_mono_ns() - env->ready_ns) / 1000);
     loop_timer_stop(env->home->loop, &env->timer);
     report_init_done(env, "success", NULL);
+    telemetry_close(env);
     if (env->retry) {
         env->inv = NULL;
         env->retry = false;
@@ -544,7 +543,7 @@ void environment_invoke(struct environment *env, struct invocation *inv)
     env->answered = env->streaming = env->runtime_ready = false;
     env->sequence++;
     env->served++;
-    env->streamed_bytes = 0;
+    env->streamed_bytes = env->first_byte_ns = 0;
     buf_reset(&env->tail);
     if (inv->deadline_ms == 0) { // else its INIT ran inside it and START is written
         inv->deadline_ms = os_now_ms() + env->function->timeout_ms;
@@ -700,6 +699,8 @@ static void timed_out(struct environment *env)
     output_end_line(env);
     output_addf(env, "%.*s %.*s Task timed out after %.2f seconds",
                 STR_ARG(timefmt_iso(os_now_ms(), now)), STR_ARG(inv->request_id), seconds);
+    report_fault(env, "RequestId: %.*s Error: Task timed out after %.2f seconds",
+                 STR_ARG(inv->request_id), seconds);
     invocation_set_error(inv, "Sandbox.Timedout",
                          "RequestId: %.*s Error: Task timed out after %.2f seconds",
                          STR_ARG(inv->request_id), seconds);
@@ -739,6 +740,10 @@ void environment_on_timer(struct loop_timer *t)
             idle_too_long(env);
         break;
     case ENV_SHUTDOWN:
+        if (env->shutdown_reason) {
+            environment_told(env);
+            break;
+        }
         if (env->graceful) {
             env->graceful = false;
             env->state = ENV_IDLE; // for kill to act on

@@ -6,27 +6,58 @@
 #include "runtime/runtime_impl.h"
 
 #include "os/log.h"
+#include "runtime/telemetry.h"
 
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
+#define TELL_FIRST_MS 300 // how long SHUTDOWN waits for telemetry to be taken
+
 void environment_kill(struct environment *env)
 {
     if (env->state == ENV_SHUTDOWN)
         return;
     env->state = ENV_SHUTDOWN;
+    env->shutdown_reason = NULL;
+    telemetry_free(env);
     control_close(env);
     if (env->started && env->home->keeper_up)
         keeper_kill(env->home->keeper, env->id);
     loop_timer_start(env->home->loop, &env->timer, ENVIRONMENT_STUCK_MS, environment_on_timer);
 }
 
-void environment_shutdown(struct environment *env, const char *reason)
+// Out of time, or nobody is left who needs it.
+static void end_grace(struct environment *env)
 {
+    env->graceful = false;
+    env->shutdown_reason = NULL;
+    env->state = ENV_IDLE; // for kill to act on
+    environment_kill(env);
+}
+
+// Those who get telemetry have what was gathered, or had their time for it: now they hear of the
+// end, and may go.
+void environment_told(struct environment *env)
+{
+    const char *reason = env->shutdown_reason;
     unsigned grace_ms;
 
+    if (env->state != ENV_SHUTDOWN || !reason)
+        return;
+    env->shutdown_reason = NULL;
+    grace_ms = extensions_shutdown(env, reason);
+    if (grace_ms == 0) {
+        end_grace(env);
+        return;
+    }
+    keeper_signal(env->home->keeper, env->id, 1, SIGTERM);
+    loop_timer_start(env->home->loop, &env->timer, grace_ms, environment_on_timer);
+}
+
+void environment_shutdown(struct environment *env, const char *reason)
+{
     if (env->state == ENV_SHUTDOWN)
         return;
     if (!env->extensions || !env->home->keeper_up || atomic_load(&runtime.stopping)) {
@@ -34,16 +65,15 @@ void environment_shutdown(struct environment *env, const char *reason)
         return;
     }
     environment_thaw(env);
-    grace_ms = extensions_shutdown(env, reason);
-    if (grace_ms == 0) {
-        environment_kill(env);
-        return;
-    }
     env->state = ENV_SHUTDOWN;
     env->graceful = true;
+    env->shutdown_reason = reason;
     control_close(env);
-    keeper_signal(env->home->keeper, env->id, 1, SIGTERM);
-    loop_timer_start(env->home->loop, &env->timer, grace_ms, environment_on_timer);
+    telemetry_flush(env);
+    if (telemetry_busy(env))
+        loop_timer_start(env->home->loop, &env->timer, TELL_FIRST_MS, environment_on_timer);
+    else
+        environment_told(env);
 }
 
 void environment_end(struct environment *env)
@@ -162,6 +192,8 @@ static void crashed_busy(struct environment *env, const struct sandbox_exit *e)
                              STR_ARG(inv->request_id), text);
         output_drain(env);
         output_end_line(env);
+        report_fault(env, "RequestId: %.*s Error: %s\n%s", STR_ARG(inv->request_id), text,
+                     exit_type(e));
         output_addf(env, "RequestId: %.*s Error: %s", STR_ARG(inv->request_id), text);
         output_addf(env, "%s", exit_type(e));
         environment_close_books(env, inv, "error");

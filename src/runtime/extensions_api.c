@@ -2,8 +2,8 @@
 //
 // External extensions are the executables in /opt/extensions; they are started before the runtime
 // gets its INIT. Internal ones register from within the runtime's process. INIT is over when the
-// runtime and all of them wait for an event; so is an invocation. The Telemetry and Logs APIs
-// answer that they are not supported, in the way that extensions are written to accept.
+// runtime and all of them wait for an event; so is an invocation. Subscriptions to the Telemetry
+// and Logs APIs go to telemetry.c.
 
 #include "runtime/runtime_impl.h"
 
@@ -11,7 +11,9 @@
 #include "base/json.h"
 #include "base/uuid.h"
 #include "http/server.h"
+#include "os/fd.h"
 #include "os/random.h"
+#include "runtime/telemetry.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -30,7 +32,9 @@ struct extension {
     bool external, registered, exited;
     bool wants_invoke, wants_shutdown;
     bool ready; // asked for an event and has none
+    bool told;  // that it is ready
     struct http_request *next;
+    struct output_pipe output; // external ones'
 };
 
 struct extensions {
@@ -48,21 +52,20 @@ static void refuse(struct http_request *req, int status, const char *type, const
 
 // ---- start -------------------------------------------------------------------------------------
 
-static void on_executed(void *ctx, uint64_t id, int r, uint32_t program, const struct err *err)
+static void on_executed(void *ctx, uint64_t id, uint32_t tag, int r, uint32_t program, int fd,
+                        const struct err *err)
 {
     struct environment *env = home_find(ctx, id);
+    struct err why = ERR_INIT;
 
     (void)err;
-    if (!env || !env->extensions || r < 0)
+    if (!env || !env->extensions || tag >= env->extensions->n || r < 0) {
+        closep(&fd);
         return; // a failed exec is told as its exit, or INIT runs into its limit
-    // Answers come in the order of the requests.
-    for (unsigned i = 0; i < env->extensions->n; i++) {
-        struct extension *e = &env->extensions->list[i];
-        if (e->external && e->program == 0) {
-            e->program = program;
-            return;
-        }
     }
+    struct extension *e = &env->extensions->list[tag];
+    e->program = program;
+    output_pipe_open(&e->output, env, fd, OUTPUT_EXTENSION, &why);
 }
 
 int extensions_start(struct environment *env, struct err *err)
@@ -85,7 +88,8 @@ int extensions_start(struct environment *env, struct err *err)
         snprintf(e->name, sizeof(e->name), "%.*s", STR_ARG(f->extensions[i]));
         r = environment_spec_extension(env, &arena, f->extensions[i], program, err);
         if (r == 0)
-            r = keeper_exec(env->home->keeper, env->id, program, on_executed, env->home, err);
+            r = keeper_exec_apart(env->home->keeper, env->id, program, on_executed, i, env->home,
+                                  err);
     }
     arena_finish(&arena);
     return r;
@@ -97,6 +101,7 @@ void extensions_free(struct environment *env)
         return;
     for (unsigned i = 0; i < env->extensions->n; i++) {
         struct http_request *next = env->extensions->list[i].next;
+        output_pipe_close(&env->extensions->list[i].output);
         if (next) {
             next->gone = NULL;
             http_request_drop(next);
@@ -143,6 +148,13 @@ bool extensions_all_exited(const struct environment *env)
         if (env->extensions->list[i].external && !env->extensions->list[i].exited)
             return false;
     return true;
+}
+
+void extensions_drain(struct environment *env)
+{
+    for (unsigned i = 0; env->extensions && i < env->extensions->n; i++)
+        if (env->extensions->list[i].output.env)
+            output_pipe_drain(&env->extensions->list[i].output);
 }
 
 // ---- events ------------------------------------------------------------------------------------
@@ -359,6 +371,10 @@ static void on_next(struct environment *env, struct http_request *req)
         e->next->gone = NULL;
         http_request_drop(e->next);
     }
+    if (env->state == ENV_INIT && !e->told) {
+        e->told = true;
+        report_extension(env, e->name, "Ready", e->wants_invoke, e->wants_shutdown, NULL);
+    }
     e->next = req;
     e->ready = true;
     req->user = (void *)(uintptr_t)env->id;
@@ -388,9 +404,25 @@ static void on_error(struct environment *env, struct http_request *req, bool in_
                             str_from(text));
 }
 
-static bool is_telemetry(struct str path)
+// "/2022-07-01/telemetry" and "/2020-08-15/logs", with or without a slash at the end.
+static bool telemetry_request(struct environment *env, struct http_request *req)
 {
-    return str_eq(path, STR("/2022-07-01/telemetry")) || str_eq(path, STR("/2020-08-15/logs"));
+    struct str path = req->path;
+    bool logs;
+
+    if (str_ends(path, STR("/")))
+        path.len--;
+    logs = str_eq(path, STR("/2020-08-15/logs"));
+    if (!logs && !str_eq(path, STR("/2022-07-01/telemetry")))
+        return false;
+    if (!str_eq(req->method, STR("PUT"))) {
+        refuse(req, 405, "MethodNotAllowed", "The method is not allowed here");
+        return true;
+    }
+    struct extension *e = who(env, req);
+    if (e)
+        telemetry_subscribe(env, (unsigned)(e - env->extensions->list), e->name, req, logs);
+    return true;
 }
 
 bool extensions_request(struct environment *env, struct http_request *req)
@@ -398,12 +430,8 @@ bool extensions_request(struct environment *env, struct http_request *req)
     struct str path = req->path;
     bool get = str_eq(req->method, STR("GET")), post = str_eq(req->method, STR("POST"));
 
-    if (is_telemetry(path)) {
-        bool logs = str_ends(path, STR("logs"));
-        refuse(req, 202, logs ? "Logs.NotSupported" : "Telemetry.NotSupported",
-               logs ? "Logs API is not supported" : "Telemetry API is not supported");
+    if (telemetry_request(env, req))
         return true;
-    }
     if (!str_starts(path, STR(PREFIX)))
         return false;
     path = str_slice(path, sizeof(PREFIX) - 1, path.len);

@@ -7,6 +7,7 @@
 #include "runtime/runtime_impl.h"
 
 #include "os/fd.h"
+#include "runtime/telemetry.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -27,18 +28,39 @@ static void buf_init_when_new(struct buf *b)
         buf_init(b, 2 * MAX_BATCH_BYTES);
 }
 
+int output_pipe_open(struct output_pipe *p, struct environment *env, int fd,
+                     enum output_origin origin, struct err *err)
+{
+    *p = (struct output_pipe){.env = env, .origin = origin, .fd = fd};
+    buf_init(&p->partial, LOG_SINK_MAX_LINE_BYTES);
+    if (fd < 0)
+        return 0;
+    return loop_watch_fd(env->home->loop, fd, LOOP_READ, on_output, p, &p->watch, err);
+}
+
+static void end_line(struct output_pipe *p);
+
+void output_pipe_close(struct output_pipe *p)
+{
+    if (!p->env)
+        return;
+    output_pipe_drain(p);
+    end_line(p);
+    loop_watch_stop(&p->watch);
+    closep(&p->fd);
+    buf_finish(&p->partial);
+    p->env = NULL;
+}
+
 int output_open(struct environment *env, struct err *err)
 {
-    if (env->sandbox.output_fd < 0)
-        return 0;
-    return loop_watch_fd(env->home->loop, env->sandbox.output_fd, LOOP_READ, on_output, env,
-                         &env->output_watch, err);
+    return output_pipe_open(&env->output, env, TAKE_FD(env->sandbox.output_fd), OUTPUT_FUNCTION,
+                            err);
 }
 
 void output_close(struct environment *env)
 {
-    loop_watch_stop(&env->output_watch);
-    closep(&env->sandbox.output_fd);
+    output_pipe_close(&env->output);
 }
 
 // ---- the batch ---------------------------------------------------------------------------------
@@ -150,10 +172,14 @@ static void add_to_tail(struct environment *env, struct str line)
     buf_add_char(&env->tail, '\n');
 }
 
-void output_add(struct environment *env, int64_t time_ms, struct str line)
+void output_add(struct environment *env, enum output_origin origin, int64_t time_ms,
+                struct str line)
 {
     if (!env->function)
         return; // a spare has nothing to say, and nobody to say it to
+    if (env->telemetry && origin != OUTPUT_PLATFORM)
+        telemetry_line(env, origin == OUTPUT_FUNCTION ? TELEMETRY_FUNCTION : TELEMETRY_EXTENSION,
+                       time_ms, line);
     add_to_tail(env, line);
     do {
         struct str piece = str_slice(line, 0, LOG_SINK_MAX_LINE_BYTES);
@@ -173,15 +199,16 @@ void output_addf(struct environment *env, const char *format, ...)
     va_end(args);
     if (n >= (int)sizeof(text))
         n = (int)sizeof(text) - 1;
-    output_add(env, os_now_ms(), (struct str){text, (size_t)n});
+    output_add(env, OUTPUT_PLATFORM, os_now_ms(), (struct str){text, (size_t)n});
 }
 
 // ---- the pipe ----------------------------------------------------------------------------------
 
-static void take(struct environment *env, struct str data)
+static void take(struct output_pipe *p, struct str data)
 {
+    struct environment *env = p->env;
     int64_t now = os_now_ms();
-    struct buf *partial = &env->partial_line;
+    struct buf *partial = &p->partial;
 
     while (data.len > 0) {
         ptrdiff_t end = str_find_char(data, '\n');
@@ -189,29 +216,29 @@ static void take(struct environment *env, struct str data)
 
         data = str_slice(data, end < 0 ? data.len : (size_t)end + 1, data.len);
         if (end >= 0 && partial->len == 0) {
-            output_add(env, now, line);
+            output_add(env, p->origin, now, line);
             continue;
         }
         while (partial->len + line.len >= LOG_SINK_MAX_LINE_BYTES) {
             size_t fits = LOG_SINK_MAX_LINE_BYTES - partial->len;
             buf_add(partial, str_slice(line, 0, fits));
-            output_add(env, now, buf_str(partial));
+            output_add(env, p->origin, now, buf_str(partial));
             buf_reset(partial);
             line = str_slice(line, fits, line.len);
         }
         buf_add(partial, line);
         if (end >= 0 && partial->len > 0)
-            output_end_line(env);
+            end_line(p);
     }
 }
 
-void output_end_line(struct environment *env)
+static void end_line(struct output_pipe *p)
 {
-    struct buf *partial = &env->partial_line;
+    struct buf *partial = &p->partial;
 
     if (partial->len == 0)
         return;
-    output_add(env, os_now_ms(), buf_str(partial));
+    output_add(p->env, p->origin, os_now_ms(), buf_str(partial));
     buf_reset(partial);
     if (partial->cap > 4096 || partial->failed) {
         buf_finish(partial);
@@ -219,27 +246,39 @@ void output_end_line(struct environment *env)
     }
 }
 
-void output_drain(struct environment *env)
+void output_end_line(struct environment *env)
 {
-    struct home *h = env->home;
+    end_line(&env->output);
+}
+
+void output_pipe_drain(struct output_pipe *p)
+{
     ssize_t n;
 
-    for (unsigned i = 0; i < MAX_READS && env->sandbox.output_fd >= 0; i++) {
-        n = read(env->sandbox.output_fd, h->output_scratch, sizeof(h->output_scratch));
+    for (unsigned i = 0; i < MAX_READS && p->fd >= 0; i++) {
+        struct home *h = p->env->home;
+        n = read(p->fd, h->output_scratch, sizeof(h->output_scratch));
         if (n < 0 && errno == EINTR)
             continue;
         if (n == 0)
-            loop_watch_stop(&env->output_watch);
+            loop_watch_stop(&p->watch);
         if (n <= 0)
             return;
-        take(env, (struct str){h->output_scratch, (size_t)n});
+        take(p, (struct str){h->output_scratch, (size_t)n});
         if ((size_t)n < sizeof(h->output_scratch))
             return; // the pipe is empty, or will wake us again
     }
 }
 
+void output_drain(struct environment *env)
+{
+    output_pipe_drain(&env->output);
+    if (env->extensions)
+        extensions_drain(env);
+}
+
 static void on_output(void *ctx, unsigned events)
 {
     (void)events;
-    output_drain(ctx);
+    output_pipe_drain(ctx);
 }

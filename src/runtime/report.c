@@ -1,12 +1,9 @@
-// report.c - the platform's lines: INIT_START, START, END, REPORT, and their JSON forms.
+// report.c - the platform's lines: INIT_START, START, END, REPORT, as AWS writes them.
 //
-// Text as AWS writes it; with LogFormat JSON the platform events of the Telemetry API, filtered by
-// SystemLogLevel.
+// The same as events, for LogFormat JSON and for telemetry, are platform_events.c's.
 
 #include "runtime/runtime_impl.h"
-
-#include "base/json.h"
-#include "base/timefmt.h"
+#include "runtime/telemetry.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -17,49 +14,6 @@ static double ms_of(const struct invocation *inv)
     if (inv->sent_ns == 0 || inv->answered_ns <= inv->sent_ns)
         return 0;
     return (double)(inv->answered_ns - inv->sent_ns) / 1e6;
-}
-
-// ---- JSON --------------------------------------------------------------------------------------
-
-struct event {
-    struct buf text;
-    struct json_writer w;
-};
-
-static bool event_begin(struct environment *env, struct event *e, const char *type,
-                        enum function_log_level level)
-{
-    char now[TIMEFMT_BYTES];
-
-    if (level < env->function->system_log_level)
-        return false;
-    buf_init(&e->text, 16 * 1024);
-    e->w = json_writer(&e->text);
-    jw_object_begin(&e->w);
-    jw_member_str(&e->w, "time", timefmt_iso(os_now_ms(), now));
-    jw_member_str(&e->w, "type", str_from(type));
-    jw_key(&e->w, STR("record"));
-    jw_object_begin(&e->w);
-    return true;
-}
-
-static void event_end(struct environment *env, struct event *e)
-{
-    jw_object_end(&e->w);
-    jw_object_end(&e->w);
-    output_add(env, os_now_ms(), buf_str(&e->text));
-    buf_finish(&e->text);
-}
-
-static void member_ms(struct json_writer *w, const char *key, double ms)
-{
-    jw_key(w, str_from(key));
-    jw_f64(w, round(ms * 1000) / 1000);
-}
-
-static const char *init_type(const struct environment *env)
-{
-    return env->provisioned ? "provisioned-concurrency" : "on-demand";
 }
 
 // ---- INIT --------------------------------------------------------------------------------------
@@ -93,63 +47,92 @@ void report_init_start(struct environment *env)
 {
     const struct function_config *f = env->function;
     char version[96];
-    struct event e;
 
     say_version(env, version);
-    if (!f->log_json) {
+    if (!f->log_json)
         output_addf(env,
                     "INIT_START Runtime Version: %s\tRuntime Version ARN: "
                     "arn:aws:lambda:%.*s::runtime:%s",
                     version, STR_ARG(f->region), version);
-        say_when_not_exact(env);
-        return;
-    }
-    if (event_begin(env, &e, "platform.initStart", FUNCTION_LOG_INFO)) {
-        jw_member_str(&e.w, "initializationType", str_from(init_type(env)));
-        jw_member_str(&e.w, "phase", env->retry ? STR("invoke") : STR("init"));
-        jw_member_str(&e.w, "runtimeVersion", str_from(version));
-        jw_member_str(&e.w, "functionName", f->name);
-        jw_member_str(&e.w, "functionVersion", f->version);
-        jw_member_str(&e.w, "instanceId", str_from(env->name));
-        jw_member_i64(&e.w, "instanceMaxMemory", (int64_t)f->memory_mb << 20);
-        event_end(env, &e);
-    }
+    platform_init_start(env, version);
     say_when_not_exact(env);
 }
 
 void report_init_done(struct environment *env, const char *status, const char *error_type)
 {
-    double ms = env->init_us / 1000.0;
-    bool fine = !error_type;
-    struct event e;
+    bool error = strcmp(status, "error") == 0;
 
-    if (!env->function->log_json) {
-        if (!fine)
-            output_addf(env, "INIT_REPORT Init Duration: %.2f ms\tPhase: %s\tStatus: %s%s%s", ms,
-                        env->retry ? "invoke" : "init", status,
-                        strcmp(status, "error") == 0 ? "\tError Type: " : "",
-                        strcmp(status, "error") == 0 ? error_type : "");
-        return;
-    }
-    if (event_begin(env, &e, "platform.initRuntimeDone",
-                    fine ? FUNCTION_LOG_DEBUG : FUNCTION_LOG_WARN)) {
-        jw_member_str(&e.w, "initializationType", str_from(init_type(env)));
-        jw_member_str(&e.w, "phase", env->retry ? STR("invoke") : STR("init"));
-        jw_member_str(&e.w, "status", str_from(status));
-        if (error_type)
-            jw_member_str(&e.w, "errorType", str_from(error_type));
-        event_end(env, &e);
-    }
-    if (event_begin(env, &e, "platform.initReport", fine ? FUNCTION_LOG_INFO : FUNCTION_LOG_WARN)) {
-        jw_member_str(&e.w, "initializationType", str_from(init_type(env)));
-        jw_member_str(&e.w, "phase", env->retry ? STR("invoke") : STR("init"));
-        jw_member_str(&e.w, "status", str_from(status));
-        jw_key(&e.w, STR("metrics"));
-        jw_object_begin(&e.w);
-        member_ms(&e.w, "durationMs", ms);
-        jw_object_end(&e.w);
-        event_end(env, &e);
-    }
+    if (!env->function->log_json && error_type)
+        output_addf(env, "INIT_REPORT Init Duration: %.2f ms\tPhase: %s\tStatus: %s%s%s",
+                    env->init_us / 1000.0, env->retry ? "invoke" : "init", status,
+                    error ? "\tError Type: " : "", error ? error_type : "");
+    platform_init_done(env, status, error_type);
+}
+
+void report_restore_start(struct environment *env)
+{
+    const struct function_config *f = env->function;
+    char version[96];
+
+    say_version(env, version);
+    if (!f->log_json)
+        output_addf(env,
+                    "RESTORE_START Runtime Version: %s\tRuntime Version ARN: "
+                    "arn:aws:lambda:%.*s::runtime:%s",
+                    version, STR_ARG(f->region), version);
+    platform_restore_start(env, version);
+}
+
+void report_restore_done(struct environment *env, const char *status, const char *error_type,
+                         unsigned restore_us)
+{
+    double ms = restore_us / 1000.0;
+
+    if (!env->function->log_json && !error_type)
+        output_addf(env, "RESTORE_REPORT Restore Duration: %.2f ms", ms);
+    else if (!env->function->log_json)
+        output_addf(env, "RESTORE_REPORT Restore Duration: %.2f ms\tStatus: %s\tError Type: %s", ms,
+                    status, error_type);
+    platform_restore_done(env, status, error_type, ms);
+}
+
+// ---- extensions --------------------------------------------------------------------------------
+
+void report_extension(struct environment *env, const char *name, const char *state, bool invoke,
+                      bool shutdown, const char *error_type)
+{
+    if (!env->function->log_json)
+        output_addf(env, "EXTENSION\tName: %s\tState: %s\tEvents: [%s%s%s]%s%s", name, state,
+                    invoke ? "INVOKE" : "", invoke && shutdown ? "," : "",
+                    shutdown ? "SHUTDOWN" : "", error_type ? "\tError Type: " : "",
+                    error_type ? error_type : "");
+    platform_extension(env, name, state, invoke, shutdown, error_type);
+}
+
+void report_subscription(struct environment *env, const char *name, unsigned audience,
+                         bool logs_api, bool again)
+{
+    bool platform = audience & (TELEMETRY_PLATFORM | TELEMETRY_LOGS_API);
+    bool function = audience & TELEMETRY_FUNCTION, extension = audience & TELEMETRY_EXTENSION;
+
+    if (!env->function->log_json)
+        output_addf(env, "%s\tName: %s\tState: %s\tTypes: [%s%s%s%s%s]",
+                    logs_api ? "LOGS" : "TELEMETRY", name,
+                    again ? "Already subscribed" : "Subscribed", platform ? "Platform" : "",
+                    platform && (function || extension) ? ", " : "", function ? "Function" : "",
+                    function && extension ? ", " : "", extension ? "Extension" : "");
+    platform_subscription(env, name, audience, logs_api, again);
+}
+
+void report_fault(struct environment *env, const char *format, ...)
+{
+    char text[1024];
+    va_list args;
+
+    va_start(args, format);
+    vsnprintf(text, sizeof(text), format, args);
+    va_end(args);
+    platform_fault(env, str_from(text));
 }
 
 // ---- INVOKE ------------------------------------------------------------------------------------
@@ -164,7 +147,7 @@ static void line_begin(struct buf *line)
 
 static void line_end(struct environment *env, struct buf *line)
 {
-    output_add(env, os_now_ms(), buf_str(line));
+    output_add(env, OUTPUT_PLATFORM, os_now_ms(), buf_str(line));
     buf_finish(line);
 }
 
@@ -185,7 +168,6 @@ static void line_number(struct buf *line, const char *name, uint64_t value, cons
 void report_start(struct environment *env, const struct invocation *inv)
 {
     const struct function_config *f = env->function;
-    struct event e;
 
     if (!f->log_json) {
         struct buf line;
@@ -195,14 +177,9 @@ void report_start(struct environment *env, const struct invocation *inv)
         buf_add(&line, STR(" Version: "));
         buf_add(&line, f->version);
         line_end(env, &line);
-        return;
     }
-    if (event_begin(env, &e, "platform.start", FUNCTION_LOG_INFO)) {
-        jw_member_str(&e.w, "requestId", inv->request_id);
-        jw_member_str(&e.w, "functionArn", inv->invoked_arn);
-        jw_member_str(&e.w, "version", f->version);
-        event_end(env, &e);
-    }
+    if (f->log_json || env->telemetry)
+        platform_start(env, inv);
 }
 
 static struct str trace_root(struct str trace)
@@ -244,50 +221,6 @@ static void text_report(struct environment *env, const struct invocation *inv, c
     line_end(env, &line);
 }
 
-static void json_report(struct environment *env, const struct invocation *inv, const char *status,
-                        double ms, double init_ms)
-{
-    bool fine = strcmp(status, "success") == 0;
-    struct event e;
-
-    if (event_begin(env, &e, "platform.runtimeDone",
-                    fine ? FUNCTION_LOG_DEBUG : FUNCTION_LOG_WARN)) {
-        jw_member_str(&e.w, "requestId", inv->request_id);
-        jw_member_str(&e.w, "status", str_from(status));
-        if (!fine && inv->error_type.len > 0)
-            jw_member_str(&e.w, "errorType", inv->error_type);
-        jw_key(&e.w, STR("metrics"));
-        jw_object_begin(&e.w);
-        member_ms(&e.w, "durationMs", ms);
-        jw_member_i64(&e.w, "producedBytes", (int64_t)inv->response.len);
-        jw_object_end(&e.w);
-        event_end(env, &e);
-    }
-    if (!event_begin(env, &e, "platform.report", fine ? FUNCTION_LOG_INFO : FUNCTION_LOG_WARN))
-        return;
-    jw_member_str(&e.w, "requestId", inv->request_id);
-    jw_key(&e.w, STR("metrics"));
-    jw_object_begin(&e.w);
-    member_ms(&e.w, "durationMs", ms);
-    jw_member_i64(&e.w, "billedDurationMs", (int64_t)inv->billed_ms);
-    jw_member_i64(&e.w, "memorySizeMB", env->function->memory_mb);
-    jw_member_i64(&e.w, "maxMemoryUsedMB", inv->memory_peak_mb);
-    if (init_ms > 0)
-        member_ms(&e.w, "initDurationMs", init_ms);
-    jw_object_end(&e.w);
-    if (env->function->tracing_active) {
-        jw_key(&e.w, STR("tracing"));
-        jw_object_begin(&e.w);
-        jw_member_str(&e.w, "type", STR("X-Amzn-Trace-Id"));
-        jw_member_str(&e.w, "value", inv->trace_id);
-        jw_object_end(&e.w);
-    }
-    jw_member_str(&e.w, "status", str_from(status));
-    if (!fine && inv->error_type.len > 0)
-        jw_member_str(&e.w, "errorType", inv->error_type);
-    event_end(env, &e);
-}
-
 void report_end(struct environment *env, struct invocation *inv, const char *status)
 {
     double ms = ms_of(inv), init_ms = 0;
@@ -299,8 +232,8 @@ void report_end(struct environment *env, struct invocation *inv, const char *sta
     inv->billed_ms = (uint64_t)ceil(ms + init_ms);
     if (inv->billed_ms == 0)
         inv->billed_ms = 1;
-    if (env->function->log_json)
-        json_report(env, inv, status, ms, init_ms);
-    else
+    if (!env->function->log_json)
         text_report(env, inv, status, ms, init_ms);
+    if (env->function->log_json || env->telemetry)
+        platform_report(env, inv, status, ms, init_ms);
 }

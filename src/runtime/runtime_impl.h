@@ -22,6 +22,7 @@ struct http_listener;
 struct environment;
 struct extensions;
 struct home;
+struct telemetry;
 struct pool;
 
 #define RUNTIME_SCRATCH_BYTES (64 * 1024)
@@ -179,6 +180,18 @@ enum environment_state {
     ENV_SHUTDOWN, // told to end; freed when the keeper says it is gone
 };
 
+// Whose words a line is.
+enum output_origin { OUTPUT_PLATFORM, OUTPUT_FUNCTION, OUTPUT_EXTENSION };
+
+// A pipe that programs inside print into.
+struct output_pipe {
+    struct environment *env;
+    enum output_origin origin;
+    int fd; // -1: none
+    struct loop_watch *watch;
+    struct buf partial; // a line that has no end yet
+};
+
 struct environment {
     uint64_t id; // also the sandbox's
     struct home *home;
@@ -195,6 +208,8 @@ struct environment {
     bool provisioned;
     bool linked;                   // in the pool's idle list (under its lock)
     struct extensions *extensions; // NULL: none
+    struct telemetry *telemetry;   // NULL: nobody subscribed, nor may
+    const char *shutdown_reason;   // not told to the extensions yet
     bool runtime_ready; // the runtime is done with its part; extensions are not, or were not
     bool init_sent;
     bool graceful;  // SHUTDOWN, and its programs were given time
@@ -209,7 +224,8 @@ struct environment {
     char name[33]; // 32 hex digits: of the log stream, for credentials
     char stream[96];
 
-    struct loop_watch *control_watch, *output_watch;
+    struct loop_watch *control_watch;
+    struct output_pipe output;   // of the runtime; each extension has its own
     struct frame_header in_head; // the frame that is being read
     unsigned in_head_have;
     char *in_body;
@@ -217,7 +233,6 @@ struct environment {
     bool in_skip;   // body is thrown away
     bool in_paused; // a streaming caller is full
     struct buf out; // what the socket did not take
-    struct buf partial_line;
     struct line_batch lines;
 
     struct http_listener *api, *endpoint;
@@ -231,6 +246,7 @@ struct environment {
     _Atomic bool retire_posted;
     uint64_t sequence;
     uint64_t streamed_bytes;
+    uint64_t first_byte_ns; // of a streamed answer
     struct buf tail;
     struct loop_timer timer;
     int64_t begun_ns, sandbox_ns, bound_ns, ready_ns;
@@ -318,9 +334,12 @@ unsigned extensions_shutdown(struct environment *env, const char *reason);
 bool extensions_exited(struct environment *env, uint32_t program, char name[static 128]);
 bool extensions_all_exited(const struct environment *env);
 bool extensions_request(struct environment *env, struct http_request *req); // true: its own
+void extensions_drain(struct environment *env); // reads what they printed
 void extensions_free(struct environment *env);
 // The environment goes on where it waited for its extensions.
 void environment_extensions_moved(struct environment *env);
+// The same in SHUTDOWN, when the telemetry is delivered.
+void environment_told(struct environment *env);
 
 // stream.c: a streamed answer on its way to inv->loop
 void stream_begin(struct environment *env, struct str content_type);
@@ -331,9 +350,16 @@ void stream_failed(struct environment *env, struct str type, struct str body);
 // output.c: stdout and stderr, and the batches
 int output_open(struct environment *env, struct err *err);
 void output_close(struct environment *env);
+// Takes fd, also on failure.
+int output_pipe_open(struct output_pipe *p, struct environment *env, int fd,
+                     enum output_origin origin, struct err *err);
+void output_pipe_close(struct output_pipe *p); // what is in it is read first
+void output_pipe_drain(struct output_pipe *p);
 void output_drain(struct environment *env);    // reads what is there now
 void output_end_line(struct environment *env); // a line without its newline is one, too
-void output_add(struct environment *env, int64_t time_ms, struct str line);
+void output_add(struct environment *env, enum output_origin origin, int64_t time_ms,
+                struct str line);
+// The platform's own.
 void output_addf(struct environment *env, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 void output_flush(struct environment *env);
@@ -345,6 +371,32 @@ void report_init_start(struct environment *env);
 void report_init_done(struct environment *env, const char *status, const char *error_type);
 void report_start(struct environment *env, const struct invocation *inv);
 void report_end(struct environment *env, struct invocation *inv, const char *status);
+// A snapshot becomes an environment. status: "success", "error", "timeout".
+void report_restore_start(struct environment *env);
+void report_restore_done(struct environment *env, const char *status, const char *error_type,
+                         unsigned restore_us);
+// error_type NULL: none.
+void report_extension(struct environment *env, const char *name, const char *state, bool invoke,
+                      bool shutdown, const char *error_type);
+void report_subscription(struct environment *env, const char *name, unsigned audience,
+                         bool logs_api, bool again);
+void report_fault(struct environment *env, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+// platform_events.c: the same as events
+void platform_init_start(struct environment *env, const char *version);
+void platform_init_done(struct environment *env, const char *status, const char *error_type);
+void platform_restore_start(struct environment *env, const char *version);
+void platform_restore_done(struct environment *env, const char *status, const char *error_type,
+                           double ms);
+void platform_start(struct environment *env, const struct invocation *inv);
+void platform_report(struct environment *env, const struct invocation *inv, const char *status,
+                     double ms, double init_ms);
+void platform_extension(struct environment *env, const char *name, const char *state, bool invoke,
+                        bool shutdown, const char *error_type);
+void platform_subscription(struct environment *env, const char *name, unsigned audience,
+                           bool logs_api, bool again);
+void platform_fault(struct environment *env, struct str text);
 
 // invocation.c
 void invocation_fail(struct invocation *inv, const struct err *err); // no environment had it

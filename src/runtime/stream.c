@@ -82,6 +82,7 @@ void stream_begin(struct environment *env, struct str content_type)
     struct invocation *inv = env->inv;
 
     env->streaming = true;
+    env->first_byte_ns = (uint64_t)os_mono_ns();
     if (content_type.len >= sizeof(inv->content_type_text))
         content_type.len = sizeof(inv->content_type_text) - 1;
     memcpy(inv->content_type_text, content_type.ptr, content_type.len);

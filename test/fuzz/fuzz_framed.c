@@ -62,8 +62,10 @@ void output_end_line(struct environment *env)
     (void)env;
 }
 
-void output_add(struct environment *env, int64_t time_ms, struct str line)
+void output_add(struct environment *env, enum output_origin origin, int64_t time_ms,
+                struct str line)
 {
+    (void)origin;
     (void)env;
     (void)time_ms;
     FUZZ_CHECK(line.len <= MAX_LOG_FRAME);
