@@ -82,6 +82,7 @@ static void write_health(struct page *p)
     jw_object_begin(&w);
     jw_member_i64(&w, "total", s.environments);
     jw_member_i64(&w, "spares", s.spares);
+    jw_member_i64(&w, "snapshots", s.snapshots);
     jw_member_i64(&w, "running", s.running);
     jw_member_i64(&w, "waiting", s.waiting);
     jw_object_end(&w);
@@ -176,9 +177,9 @@ static void add_histogram(struct buf *out, const char *part,
 
 static void add_function(void *ctx, const struct runtime_function_metrics *m)
 {
-    static const char *const starts[] = {",start=\"warm\"", ",start=\"thawed\"",
-                                         ",start=\"waited\"", ",start=\"spare\"",
-                                         ",start=\"cold\""};
+    static const char *const starts[] = {",start=\"warm\"",   ",start=\"thawed\"",
+                                         ",start=\"waited\"", ",start=\"restored\"",
+                                         ",start=\"spare\"",  ",start=\"cold\""};
     struct buf *out = ctx;
 
     add_counter(out, "invocations_total", "", m, m->invocations);
@@ -207,10 +208,12 @@ static void write_metrics(struct page *p)
 
     write_operations(e, &p->out);
     buf_addf(&p->out,
-             "lambkin_environments %u\nlambkin_spares %u\nlambkin_invocations_running %u\n"
+             "lambkin_environments %u\nlambkin_spares %u\nlambkin_snapshots %u\n"
+             "lambkin_invocations_running %u\n"
              "lambkin_invocations_waiting %u\nlambkin_calls_parked %u\n"
              "lambkin_workers_waiting %u\n",
-             s.environments, s.spares, s.running, s.waiting, engine_parked(e), workers_waiting());
+             s.environments, s.spares, s.snapshots, s.running, s.waiting, engine_parked(e),
+             workers_waiting());
     runtime_metrics(add_function, &p->out);
     for (unsigned i = 0; i < e->n_metrics; i++)
         e->metrics[i].metrics(e->metrics[i].ctx, &p->out);

@@ -204,6 +204,15 @@ static void on_frame(struct environment *env, struct str body, char *owned)
         if (split_error(body, &type, &json))
             environment_init_failed(env, type, json);
         return;
+    case FRAME_RESTORED:
+        environment_restored(env);
+        return;
+    case FRAME_RESTORE_ERROR:
+        output_drain(env);
+        output_end_line(env);
+        if (split_error(body, &type, &json))
+            environment_restore_failed(env, type, json);
+        return;
     case FRAME_RESPONSE:
         if (!is_stale(env))
             on_response(env, body, owned);
@@ -242,6 +251,7 @@ static void on_frame(struct environment *env, struct str body, char *owned)
     case FRAME_STREAM_CHUNK: // passed on in pieces
     case FRAME_INIT:
     case FRAME_INVOKE:
+    case FRAME_RESTORE:
         break;
     }
     environment_broken(env, "the runtime sent a frame of an unknown kind");

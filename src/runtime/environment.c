@@ -10,6 +10,8 @@
 //        ┌────────────────────── IDLE ◀────────────────────┐
 //        ▼      (thaws)          │  ▲                       │
 //      BUSY ─────────────────────┼──┼───────────────────────┘
+//        ▲ environment_restored  │  │
+//        └── RESTORING ◀─────────┼──┘ environment_restore: with SnapStart, before the first BUSY
 //        │                       ▼  │ environment_assign
 //        │ timeout, exit       FROZEN       (on_idle freezes)
 //        ▼                       │ on_frozen_long
@@ -37,11 +39,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#define EXPECT_ANSWER_US 100    // the loop looks that long before it sleeps: see loop_expect
 #define PEAK_EVERY_NS 100000000 // memory is looked at this often at most, and at the end
 
 static void begin_init(struct environment *env);
-static void go_idle(struct environment *env);
 
 // ---- the table of a loop -----------------------------------------------------------------------
 
@@ -81,11 +81,6 @@ static bool take_slot(struct home *h, struct environment *env)
     return take_slot(h, env);
 }
 
-static void timer_start(struct environment *env, int64_t ms)
-{
-    loop_timer_start(env->home->loop, &env->timer, ms, environment_on_timer);
-}
-
 void environment_count_memory(struct environment *env, int mb)
 {
     atomic_fetch_add(&runtime.memory_mb, mb - env->counted_mb);
@@ -101,7 +96,7 @@ void environment_free(struct environment *env)
         env->dead = true; // the task that is on its way frees it
         return;
     }
-    if (env->frozen)
+    if (env->frozen && !env->unrestored)
         pool_set_frozen(env->pool, false);
     loop_timer_stop(h->loop, &env->timer);
     telemetry_free(env);
@@ -153,6 +148,7 @@ void environment_start_failed(struct environment *env, const struct err *err)
     struct err out = ERR_INIT;
 
     log_warn("an environment did not start: %s", err->message);
+    snapshot_failed(env, STR_NULL, STR_NULL);
     err_aws(&out, &runtime_service_exception, "The execution environment could not be started.");
     if (!env->pool) {
         spare_failed(env);
@@ -171,7 +167,7 @@ static void on_started(void *ctx, uint64_t id, int r, struct sandbox_started *st
 static void on_bound(void *ctx, uint64_t id, int r, uint32_t program, const struct err *err);
 
 void environment_start(struct home *h, struct pool *p, struct function_config *f, unsigned kind,
-                       struct invocation *retry, bool provisioned)
+                       struct invocation *retry, enum environment_purpose purpose)
 {
     struct environment *env = calloc(1, sizeof(*env));
     struct sandbox_spec spec;
@@ -199,7 +195,7 @@ void environment_start(struct home *h, struct pool *p, struct function_config *f
     env->generic = p == NULL;
     env->retry = retry != NULL;
     env->inv = retry;
-    env->provisioned = provisioned;
+    env->provisioned = purpose == ENV_FOR_PROVISIONED;
     env->sandbox = (struct sandbox_started){.control_fd = -1,
                                             .output_fd = -1,
                                             .runtime_api_fd = -1,
@@ -214,6 +210,8 @@ void environment_start(struct home *h, struct pool *p, struct function_config *f
     atomic_fetch_add(&runtime.environments, 1);
     environment_count_memory(env, ENVIRONMENT_GUESS_MB);
     name_it(env);
+    if (purpose == ENV_FOR_SNAPSHOT)
+        snapshot_begun(env);
 
     arena_init(&arena, 8 << 20);
     r = environment_spec_start(env, &arena, &spec, &err);
@@ -353,6 +351,12 @@ static void begin_init(struct environment *env)
     int64_t limit_ms = runtime.config.init_timeout_ms;
 
     env->state = ENV_INIT;
+    // AWS: 130 seconds, or the function's timeout if that is longer.
+    if (env->function->snap_start) {
+        limit_ms *= 13;
+        if (limit_ms < env->function->timeout_ms)
+            limit_ms = env->function->timeout_ms;
+    }
     // The program of a custom spare runs since INJECT was asked for.
     env->ready_ns = env->generic && !env->interpreter ? env->begun_ns : os_mono_ns();
     telemetry_begin(env);
@@ -363,7 +367,7 @@ static void begin_init(struct environment *env)
         env->inv->deadline_ms = os_now_ms() + limit_ms;
     }
     if (!env->function->debug)
-        timer_start(env, limit_ms);
+        environment_timer_start(env, limit_ms);
     if (env->function->bootstrap_missing) {
         environment_init_failed(
             env, STR("Runtime.InvalidEntrypoint"),
@@ -393,6 +397,8 @@ void environment_initialised(struct environment *env)
     loop_timer_stop(env->home->loop, &env->timer);
     report_init_done(env, "success", NULL);
     telemetry_close(env);
+    if (env->function->snap_start)
+        snapshot_taken(env);
     if (env->retry) {
         env->inv = NULL;
         env->retry = false;
@@ -403,7 +409,7 @@ void environment_initialised(struct environment *env)
     if (inv)
         environment_invoke(env, inv);
     else
-        go_idle(env);
+        environment_go_idle(env);
 }
 
 void environment_init_failed(struct environment *env, struct str type, struct str body)
@@ -417,13 +423,14 @@ void environment_init_failed(struct environment *env, struct str type, struct st
     env->init_us = (unsigned)((os_mono_ns() - env->ready_ns) / 1000);
     snprintf(env->init_error_type, sizeof(env->init_error_type), "%.*s", STR_ARG(type));
     report_init_done(env, timed_out ? "timeout" : "error", env->init_error_type);
+    snapshot_failed(env, type, body);
     if (!env->retry) {
         inv = pool_init_failed(env->pool, env);
         environment_kill(env);
         // AWS's second chance: INIT again, inside the first invocation and under its time limit.
         if (inv)
             environment_start(h, env->pool, env->function, runtime_kind(env->function), inv,
-                              env->provisioned);
+                              env->provisioned ? ENV_FOR_PROVISIONED : ENV_FOR_CALLS);
         else
             pool_provision_more(env->pool);
         return;
@@ -495,18 +502,6 @@ void environment_assign(struct environment *env, struct invocation *inv)
     loop_post(env->home->loop, &env->assign);
 }
 
-void environment_thaw(struct environment *env)
-{
-    if (!env->frozen)
-        return;
-    int r = env->sandbox.freezer_fd >= 0 ? sandbox_thaw(env->sandbox.freezer_fd) : -EOPNOTSUPP;
-
-    if (r < 0)
-        keeper_thaw(env->home->keeper, env->id);
-    env->frozen = false;
-    pool_set_frozen(env->pool, false);
-}
-
 static void classify(struct environment *env, struct invocation *inv)
 {
     int64_t now = os_mono_ns();
@@ -522,22 +517,33 @@ static void classify(struct environment *env, struct invocation *inv)
                 (uint32_t)((uint64_t)(env->begun_ns - (int64_t)inv->submitted_ns) / 1000);
         return;
     }
-    inv->start = env->state == ENV_FROZEN ? INVOCATION_THAWED : INVOCATION_WARM;
+    inv->start = env->unrestored            ? INVOCATION_RESTORED
+                 : env->state == ENV_FROZEN ? INVOCATION_THAWED
+                                            : INVOCATION_WARM;
     inv->times.queue_us = (uint32_t)((uint64_t)(now - (int64_t)inv->submitted_ns) / 1000);
-    if (inv->waited)
+    if (inv->waited && !env->unrestored)
         inv->start = INVOCATION_WAITED;
 }
 
 void environment_invoke(struct environment *env, struct invocation *inv)
 {
-    int64_t deadline_ms;
-
     classify(env, inv);
+    if (env->unrestored) {
+        environment_restore(env, inv);
+        return;
+    }
     if (env->frozen) {
         int64_t before = os_mono_ns();
         environment_thaw(env);
         inv->times.environment_us = (uint32_t)((os_mono_ns() - before) / 1000);
     }
+    environment_hand_over(env, inv);
+}
+
+void environment_hand_over(struct environment *env, struct invocation *inv)
+{
+    int64_t deadline_ms;
+
     env->state = ENV_BUSY;
     env->inv = inv;
     env->answered = env->streaming = env->runtime_ready = false;
@@ -553,7 +559,7 @@ void environment_invoke(struct environment *env, struct invocation *inv)
     if (env->function->debug)
         deadline_ms = os_now_ms() + 24 * 3600 * 1000;
     else
-        timer_start(env, env->function->timeout_ms);
+        environment_timer_start(env, env->function->timeout_ms);
     inv->sent_ns = (uint64_t)os_mono_ns();
     if (env->extensions)
         extensions_invoke(env, inv, deadline_ms);
@@ -561,7 +567,7 @@ void environment_invoke(struct environment *env, struct invocation *inv)
         control_send_invoke(env, inv, deadline_ms);
     else
         runtime_api_send_invoke(env, inv, deadline_ms);
-    loop_expect(env->home->loop, EXPECT_ANSWER_US);
+    loop_expect(env->home->loop, ENVIRONMENT_EXPECT_US);
 }
 
 static void look_at_memory(struct environment *env, bool always)
@@ -574,6 +580,13 @@ static void look_at_memory(struct environment *env, bool always)
     env->peak_looked_ns = now;
     if (sandbox_memory_peak(env->sandbox.memory_fd, &bytes) == 0 && bytes > env->peak_bytes)
         env->peak_bytes = bytes;
+}
+
+void environment_measure(struct environment *env)
+{
+    look_at_memory(env, true);
+    if (env->peak_bytes > 0)
+        environment_count_memory(env, (int)((env->peak_bytes + 1048575) >> 20));
 }
 
 static void fill_tail(struct environment *env, struct invocation *inv)
@@ -626,7 +639,7 @@ void environment_answered(struct environment *env)
         environment_next(env); // a framed answer says that, too; streams say it themselves
     }
     invocation_complete(inv);
-    loop_expect(env->home->loop, EXPECT_ANSWER_US);
+    loop_expect(env->home->loop, ENVIRONMENT_EXPECT_US);
 }
 
 void environment_next(struct environment *env)
@@ -636,6 +649,10 @@ void environment_next(struct environment *env)
 
     if (env->state == ENV_INIT) {
         environment_initialised(env);
+        return;
+    }
+    if (env->state == ENV_RESTORING) {
+        environment_restored(env);
         return;
     }
     if (env->state != ENV_BUSY || !env->answered)
@@ -651,112 +668,5 @@ void environment_next(struct environment *env)
     else if (inv)
         environment_invoke(env, inv);
     else
-        go_idle(env);
-}
-
-// ---- idle --------------------------------------------------------------------------------------
-
-static void go_idle(struct environment *env)
-{
-    env->state = ENV_IDLE;
-    timer_start(env, runtime.config.freeze_after_ms == UINT32_MAX ? runtime.config.idle_after_ms
-                                                                  : runtime.config.freeze_after_ms);
-}
-
-static void freeze(struct environment *env)
-{
-    int r = env->sandbox.freezer_fd >= 0 ? sandbox_freeze(env->sandbox.freezer_fd) : -EOPNOTSUPP;
-
-    if (r < 0)
-        keeper_freeze(env->home->keeper, env->id);
-    env->frozen = true;
-    env->state = ENV_FROZEN;
-    pool_set_frozen(env->pool, true);
-}
-
-static void idle_too_long(struct environment *env)
-{
-    if (!pool_may_end(env->pool, env)) {
-        timer_start(env, runtime.config.idle_after_ms);
-        return;
-    }
-    if (pool_take_idle(env->pool, env))
-        environment_end(env);
-}
-
-static void timed_out(struct environment *env)
-{
-    struct invocation *inv = env->inv;
-    char now[TIMEFMT_BYTES];
-    double seconds = env->function->timeout_ms / 1000.0;
-
-    if (!inv) { // answered, and never asked for the next one
-        pool_lost_busy(env->pool);
-        environment_shutdown(env, "timeout");
-        return;
-    }
-    output_drain(env);
-    output_end_line(env);
-    output_addf(env, "%.*s %.*s Task timed out after %.2f seconds",
-                STR_ARG(timefmt_iso(os_now_ms(), now)), STR_ARG(inv->request_id), seconds);
-    report_fault(env, "RequestId: %.*s Error: Task timed out after %.2f seconds",
-                 STR_ARG(inv->request_id), seconds);
-    invocation_set_error(inv, "Sandbox.Timedout",
-                         "RequestId: %.*s Error: Task timed out after %.2f seconds",
-                         STR_ARG(inv->request_id), seconds);
-    environment_close_books(env, inv, "timeout");
-    env->inv = NULL;
-    environment_shutdown(env, "timeout");
-    pool_lost_busy(env->pool);
-    invocation_complete(inv);
-}
-
-void environment_on_timer(struct loop_timer *t)
-{
-    struct environment *env =
-        (struct environment *)(void *)((char *)t - offsetof(struct environment, timer));
-
-    switch (env->state) {
-    case ENV_INIT:
-        environment_init_failed(env, STR("Sandbox.Timedout"), STR(""));
-        break;
-    case ENV_BUSY:
-        timed_out(env);
-        break;
-    case ENV_IDLE:
-        if (env->incoming)
-            break;
-        if (runtime.config.freeze_after_ms == UINT32_MAX) {
-            idle_too_long(env);
-            break;
-        }
-        freeze(env);
-        timer_start(env, runtime.config.idle_after_ms > runtime.config.freeze_after_ms
-                             ? runtime.config.idle_after_ms - runtime.config.freeze_after_ms
-                             : 1);
-        break;
-    case ENV_FROZEN:
-        if (!env->incoming)
-            idle_too_long(env);
-        break;
-    case ENV_SHUTDOWN:
-        if (env->shutdown_reason) {
-            environment_told(env);
-            break;
-        }
-        if (env->graceful) {
-            env->graceful = false;
-            env->state = ENV_IDLE; // for kill to act on
-            environment_kill(env);
-            break;
-        }
-        log_warn("sandbox %llx does not end", (unsigned long long)env->id);
-        keeper_kill(env->home->keeper, env->id);
-        timer_start(env, ENVIRONMENT_STUCK_MS);
-        break;
-    case ENV_STARTING:
-    case ENV_SPARE:
-    case ENV_BINDING:
-        break;
-    }
+        environment_go_idle(env);
 }

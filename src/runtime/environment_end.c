@@ -95,6 +95,10 @@ static void run_retire(struct loop_task *t)
     }
     if (env->state == ENV_SPARE)
         return;
+    if (env->making) {
+        snapshot_abandon(env);
+        return;
+    }
     if ((env->state == ENV_IDLE || env->state == ENV_FROZEN) && pool_take_idle(env->pool, env))
         environment_end(env);
 }
@@ -175,6 +179,16 @@ static void crashed_in_init(struct environment *env, const struct sandbox_exit *
     environment_init_failed(env, str_from(type), str_from(body));
 }
 
+static void crashed_in_restore(struct environment *env, const struct sandbox_exit *e)
+{
+    char text[256], body[512];
+
+    say_exit(e, text, sizeof(text));
+    snprintf(body, sizeof(body), "{\"errorType\":\"%s\",\"errorMessage\":\"%s\"}", exit_type(e),
+             text);
+    environment_restore_failed(env, str_from(exit_type(e)), str_from(body));
+}
+
 static void crashed_busy(struct environment *env, const struct sandbox_exit *e)
 {
     struct invocation *inv = env->inv;
@@ -228,6 +242,9 @@ static void ended_by_itself(struct environment *env, const struct sandbox_exit *
     case ENV_INIT:
         crashed_in_init(env, e);
         return;
+    case ENV_RESTORING:
+        crashed_in_restore(env, e);
+        return;
     case ENV_BUSY:
         crashed_busy(env, e);
         return;
@@ -236,6 +253,7 @@ static void ended_by_itself(struct environment *env, const struct sandbox_exit *
         if (pool_take_idle(env->pool, env)) {
             environment_kill(env);
             pool_provision_more(env->pool);
+            snapshots_soon(env->home);
         } else {
             environment_kill(env); // work is on its way: run_assign passes it on
         }
@@ -258,6 +276,9 @@ static void extension_crashed(struct environment *env, const struct sandbox_exit
     switch (env->state) {
     case ENV_INIT:
         environment_init_failed(env, STR("Extension.Crash"), str_from(body));
+        return;
+    case ENV_RESTORING:
+        environment_restore_failed(env, STR("Extension.Crash"), str_from(body));
         return;
     case ENV_BUSY:
         if (inv) {

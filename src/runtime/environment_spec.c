@@ -113,6 +113,13 @@ static struct str level_name(enum function_log_level level)
     return names[level];
 }
 
+const char *environment_init_type(const struct environment *env)
+{
+    if (env->function->snap_start)
+        return "snap-start";
+    return env->provisioned ? "provisioned-concurrency" : "on-demand";
+}
+
 static int put_identity(struct variables *v, struct environment *env, struct err *err)
 {
     const struct function_config *f = env->function;
@@ -124,8 +131,7 @@ static int put_identity(struct variables *v, struct environment *env, struct err
     putf(v, "AWS_LAMBDA_FUNCTION_NAME", "%.*s", STR_ARG(f->name));
     putf(v, "AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "%u", f->memory_mb);
     put(v, "AWS_LAMBDA_FUNCTION_VERSION", f->version);
-    put(v, "AWS_LAMBDA_INITIALIZATION_TYPE",
-        env->provisioned ? STR("provisioned-concurrency") : STR("on-demand"));
+    put(v, "AWS_LAMBDA_INITIALIZATION_TYPE", str_from(environment_init_type(env)));
     put(v, "AWS_LAMBDA_LOG_GROUP_NAME", f->log_group);
     put(v, "AWS_LAMBDA_LOG_STREAM_NAME", str_from(env->stream));
     putf(v, "AWS_LAMBDA_RUNTIME_API", "127.0.0.1:%u",

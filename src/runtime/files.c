@@ -11,9 +11,9 @@
 #include <stdio.h>
 
 extern const unsigned char runtime_python_bootstrap[], runtime_node_bootstrap[],
-    runtime_ruby_bootstrap[];
+    runtime_ruby_bootstrap[], runtime_python_snapshots[];
 extern const size_t runtime_python_bootstrap_len, runtime_node_bootstrap_len,
-    runtime_ruby_bootstrap_len;
+    runtime_ruby_bootstrap_len, runtime_python_snapshots_len;
 
 static int write_one(const char *dir, const char *name, struct str content, struct err *err)
 {
@@ -42,9 +42,17 @@ int runtime_files_write(const char *dir, struct err *err)
          {(const char *)runtime_node_bootstrap, runtime_node_bootstrap_len}},
         {RUNTIME_RUBY_BOOTSTRAP,
          {(const char *)runtime_ruby_bootstrap, runtime_ruby_bootstrap_len}},
+        {RUNTIME_PYTHON_FOLDER "/snapshot_restore_py.py",
+         {(const char *)runtime_python_snapshots, runtime_python_snapshots_len}},
     };
+    char folder[PATH_MAX];
     int r = mkdir_p(dir, 0755, err);
 
+    if (r == 0 &&
+        snprintf(folder, sizeof(folder), "%s/" RUNTIME_PYTHON_FOLDER, dir) >= (int)sizeof(folder))
+        r = err_set(err, -ENAMETOOLONG, "the data directory's path is too long");
+    if (r == 0)
+        r = mkdir_p(folder, 0755, err);
     for (size_t i = 0; r == 0 && i < ARRAY_LEN(files); i++)
         r = write_one(dir, files[i].name, files[i].content, err);
     return r;

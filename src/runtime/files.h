@@ -7,6 +7,8 @@
 #define RUNTIME_PYTHON_BOOTSTRAP "bootstrap.py"
 #define RUNTIME_NODE_BOOTSTRAP "bootstrap.cjs"
 #define RUNTIME_RUBY_BOOTSTRAP "bootstrap.rb"
+// Modules that functions may import whatever their PYTHONPATH is.
+#define RUNTIME_PYTHON_FOLDER "python"
 
 // Java's is not ours: AWS's runtime interface client, which `lambkin runtime install java` puts
 // into this folder below the runtime folder, with an archive of its classes for each JDK

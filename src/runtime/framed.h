@@ -6,6 +6,10 @@
 // is stale and ignored. After INIT the runtime answers READY or INIT_ERROR; after an INVOKE it
 // answers one RESPONSE or ERROR, or STREAM_BEGIN, STREAM_CHUNK…, STREAM_END or STREAM_ERROR and
 // then NEXT. LOG frames may come at any time; their sequence is the time in ms since the epoch.
+//
+// SnapStart (AWS_LAMBDA_INITIALIZATION_TYPE is snap-start in INIT's env): before READY the hooks
+// run that the function registered for before the snapshot. Ahead of the first INVOKE comes one
+// RESTORE; the runtime runs the other hooks and answers RESTORED or RESTORE_ERROR.
 #ifndef LAMBKIN_RUNTIME_FRAMED_H
 #define LAMBKIN_RUNTIME_FRAMED_H
 
@@ -15,8 +19,9 @@
 #define FRAME_FLAG_LEAVING 1 // of ERROR and STREAM_ERROR: the process ends; no invocation any more
 
 enum frame_type {
-    FRAME_INIT = 1,   // JSON {handler, env: {…}, task_root, layer_root, runtime_root}
-    FRAME_INVOKE = 2, // struct frame_invoke, six strings, payload
+    FRAME_INIT = 1,    // JSON {handler, env: {…}, task_root, layer_root, runtime_root}
+    FRAME_INVOKE = 2,  // struct frame_invoke, six strings, payload
+    FRAME_RESTORE = 3, // no body
     FRAME_READY = 16,
     FRAME_INIT_ERROR = 17,   // as ERROR
     FRAME_RESPONSE = 18,     // the payload
@@ -24,9 +29,11 @@ enum frame_type {
     FRAME_STREAM_BEGIN = 20, // content type
     FRAME_STREAM_CHUNK = 21,
     FRAME_STREAM_END = 22,
-    FRAME_STREAM_ERROR = 23, // as ERROR
-    FRAME_LOG = 24,          // one event, may hold newlines
-    FRAME_NEXT = 25,         // ready for the next invocation (after a stream)
+    FRAME_STREAM_ERROR = 23,  // as ERROR
+    FRAME_LOG = 24,           // one event, may hold newlines
+    FRAME_NEXT = 25,          // ready for the next invocation (after a stream)
+    FRAME_RESTORED = 26,      // no body
+    FRAME_RESTORE_ERROR = 27, // as ERROR
 };
 
 struct frame_header {

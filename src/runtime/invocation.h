@@ -31,17 +31,18 @@ enum invocation_status {
 
 // How the invocation came to its environment.
 enum invocation_start {
-    INVOCATION_WARM,   // an idle environment
-    INVOCATION_THAWED, // an idle environment that was frozen
-    INVOCATION_WAITED, // waited for one to be free
-    INVOCATION_SPARE,  // cold: a spare sandbox took the code
-    INVOCATION_COLD,   // cold: a sandbox was started
+    INVOCATION_WARM,     // an idle environment
+    INVOCATION_THAWED,   // an idle environment that was frozen
+    INVOCATION_WAITED,   // waited for one to be free
+    INVOCATION_RESTORED, // SnapStart: INIT was done ahead of it
+    INVOCATION_SPARE,    // cold: a spare sandbox took the code
+    INVOCATION_COLD,     // cold: a sandbox was started
 };
 
 // Where the time went; microseconds.
 struct invocation_times {
     uint32_t queue_us;       // submission until an environment was chosen or began to start
-    uint32_t environment_us; // sandbox started or thawed
+    uint32_t environment_us; // sandbox started, thawed or restored
     uint32_t code_us;        // code bound into it
     uint32_t init_us;        // INIT of the runtime, when this invocation waited for it
     uint32_t handler_us;     // handed to the runtime until its answer was there

@@ -40,7 +40,7 @@ void pool_count(struct pool *p, const struct invocation *inv)
         histogram_add(&p->total, inv->times.total_us);
         histogram_add(&p->queue, inv->times.queue_us);
         histogram_add(&p->handler, inv->times.handler_us);
-        if (inv->start == INVOCATION_COLD || inv->start == INVOCATION_SPARE) {
+        if (inv->start >= INVOCATION_RESTORED) {
             histogram_add(&p->environment, inv->times.environment_us + inv->times.code_us);
             histogram_add(&p->init, inv->times.init_us);
         }
@@ -109,6 +109,7 @@ struct runtime_summary runtime_summary(void)
     struct runtime_summary s = {
         .environments = atomic_load(&runtime.environments),
         .spares = atomic_load(&runtime.spares),
+        .snapshots = atomic_load(&runtime.kept),
         .running = atomic_load(&runtime.invocations),
         .keeper_up = atomic_load(&runtime.keeper_up),
     };

@@ -121,8 +121,7 @@ static void member_tracing(struct json_writer *w, const struct environment *env,
 
 static void member_init(struct json_writer *w, const struct environment *env)
 {
-    jw_member_str(w, "initializationType",
-                  env->provisioned ? STR("provisioned-concurrency") : STR("on-demand"));
+    jw_member_str(w, "initializationType", str_from(environment_init_type(env)));
     jw_member_str(w, "phase", env->retry ? STR("invoke") : STR("init"));
 }
 
@@ -250,7 +249,8 @@ void platform_start(struct environment *env, const struct invocation *inv)
 }
 
 static void member_report_metrics(struct json_writer *w, const struct environment *env,
-                                  const struct invocation *inv, double ms, double init_ms)
+                                  const struct invocation *inv, double ms,
+                                  struct report_before before)
 {
     jw_key(w, STR("metrics"));
     jw_object_begin(w);
@@ -258,13 +258,17 @@ static void member_report_metrics(struct json_writer *w, const struct environmen
     jw_member_i64(w, "billedDurationMs", (int64_t)inv->billed_ms);
     jw_member_i64(w, "memorySizeMB", env->function->memory_mb);
     jw_member_i64(w, "maxMemoryUsedMB", inv->memory_peak_mb);
-    if (init_ms > 0)
-        member_ms(w, "initDurationMs", init_ms);
+    if (before.init_ms > 0)
+        member_ms(w, "initDurationMs", before.init_ms);
+    if (before.restore_ms > 0) {
+        member_ms(w, "restoreDurationMs", before.restore_ms);
+        jw_member_i64(w, "billedRestoreDurationMs", (int64_t)before.restore_billed_ms);
+    }
     jw_object_end(w);
 }
 
 static void logs_report(struct environment *env, const struct invocation *inv, const char *status,
-                        double ms, double init_ms)
+                        double ms, struct report_before before)
 {
     struct event e;
 
@@ -278,13 +282,13 @@ static void logs_report(struct environment *env, const struct invocation *inv, c
     logs_end(env, &e);
     logs_begin(env, &e, "platform.report");
     jw_member_str(&e.w, "requestId", inv->request_id);
-    member_report_metrics(&e.w, env, inv, ms, init_ms);
+    member_report_metrics(&e.w, env, inv, ms, before);
     member_tracing(&e.w, env, inv);
     logs_end(env, &e);
 }
 
 void platform_report(struct environment *env, const struct invocation *inv, const char *status,
-                     double ms, double init_ms)
+                     double ms, struct report_before before)
 {
     bool fine = strcmp(status, "success") == 0;
     struct event e;
@@ -305,12 +309,12 @@ void platform_report(struct environment *env, const struct invocation *inv, cons
     }
     if (event_begin(env, &e, "platform.report", fine ? FUNCTION_LOG_INFO : FUNCTION_LOG_WARN)) {
         jw_member_str(&e.w, "requestId", inv->request_id);
-        member_report_metrics(&e.w, env, inv, ms, init_ms);
+        member_report_metrics(&e.w, env, inv, ms, before);
         member_tracing(&e.w, env, inv);
         member_outcome(&e.w, status, inv->error_type);
         event_end(env, &e);
     }
-    logs_report(env, inv, status, ms, init_ms);
+    logs_report(env, inv, status, ms, before);
 }
 
 // ---- extensions --------------------------------------------------------------------------------

@@ -39,8 +39,11 @@ static struct pool *pool_create(const char *key, struct function_config *f)
         return NULL;
     }
     pthread_mutex_init(&p->lock, NULL);
-    for (unsigned i = 0; i < LOOPS_MAX; i++)
+    for (unsigned i = 0; i < LOOPS_MAX; i++) {
         list_init(&p->idle[i]);
+        list_init(&p->kept[i]);
+    }
+    list_init(&p->making);
     p->function = function_config_ref(f);
     return p;
 }
@@ -107,16 +110,24 @@ void pools_each(void (*fn)(struct pool *p, void *ctx), void *ctx)
 
 static void idle_remove(struct pool *p, struct environment *env)
 {
-    list_remove(&env->link);
     env->linked = false;
+    if (env->unrestored) {
+        snapshot_unkeep(p, env);
+        return;
+    }
+    list_remove(&env->link);
     p->n_idle--;
 }
 
 static void idle_add(struct pool *p, struct environment *env)
 {
     env->idle_since_ns = os_mono_ns();
-    list_push(&p->idle[env->home->index], &env->link);
     env->linked = true;
+    if (env->unrestored) {
+        snapshot_keep(p, env);
+        return;
+    }
+    list_push(&p->idle[env->home->index], &env->link);
     p->n_idle++;
 }
 
@@ -161,6 +172,7 @@ static bool is_current(const struct pool *p, const struct environment *env)
 
 static void retire_old(struct pool *p)
 {
+    snapshots_retire_old(p);
     for (unsigned i = 0; i < LOOPS_MAX; i++) {
         list_each_safe(link, &p->idle[i])
         {
@@ -182,7 +194,7 @@ static void adopt(struct pool *p, struct function_config *f)
     retire_old(p);
 }
 
-// The last used on this loop, else on another; current ones only.
+// The last used on this loop, else on another, else one to be restored; current ones only.
 static struct environment *find_idle(struct pool *p, unsigned here)
 {
     for (unsigned n = 0; n < runtime.n_homes; n++) {
@@ -194,7 +206,7 @@ static struct environment *find_idle(struct pool *p, unsigned here)
                 return env;
         }
     }
-    return NULL;
+    return snapshot_find(p, here);
 }
 
 // ---- the budget --------------------------------------------------------------------------------
@@ -235,6 +247,8 @@ static void evict_one(void)
     struct oldest o = {NULL, 0};
     bool done = false;
 
+    if (snapshot_evict_one(INT64_MAX)) // they are there in case
+        return;
     pools_each(find_oldest, &o);
     if (!o.pool)
         return;
@@ -337,7 +351,7 @@ static void start_needed(struct home *h, struct pool *p, bool waited_enough)
         if (spare)
             environment_bind(spare, p, f);
         else
-            environment_start(h, p, f, runtime_kind(f), NULL, false);
+            environment_start(h, p, f, runtime_kind(f), NULL, ENV_FOR_CALLS);
     }
 }
 
@@ -363,12 +377,14 @@ static void submit(struct home *h, struct pool *p, struct invocation *inv, bool 
 {
     struct environment *env;
     struct err err = ERR_INIT;
-    bool forgotten;
+    bool forgotten, from_snapshot = false;
 
     pthread_mutex_lock(&p->lock);
     adopt(p, inv->function);
     forgotten = p->forgotten;
     env = forgotten ? NULL : find_idle(p, h->index);
+    if (!forgotten && p->function->snap_start)
+        from_snapshot = !env || env->unrestored;
     if (env) {
         idle_remove(p, env);
         p->n_busy++;
@@ -377,6 +393,8 @@ static void submit(struct home *h, struct pool *p, struct invocation *inv, bool 
         add_waiting(p, inv, in_front);
     }
     pthread_mutex_unlock(&p->lock);
+    if (from_snapshot)
+        snapshot_used(h, p, env != NULL);
     if (forgotten) {
         err_aws(&err, &not_found, "Function not found: %.*s", STR_ARG(inv->function->arn));
         invocation_fail(inv, &err);
@@ -404,6 +422,7 @@ struct invocation *pool_ready(struct pool *p, struct environment *env)
     double took_us = (double)(os_mono_ns() - env->begun_ns) / 1000;
 
     pthread_mutex_lock(&p->lock);
+    snapshot_settled(p, env);
     p->n_starting--;
     p->provision_failures = 0;
     if (!env->generic || env->bound_ns)
@@ -470,6 +489,14 @@ void pool_start_failed(struct pool *p, const struct err *err)
         invocation_fail(fail, err);
 }
 
+void pool_start_given_up(struct pool *p, struct environment *env)
+{
+    pthread_mutex_lock(&p->lock);
+    p->n_starting--;
+    pthread_mutex_unlock(&p->lock);
+    start_needed(env->home, p, false);
+}
+
 void pool_lost_busy(struct pool *p)
 {
     struct home *h = home_here();
@@ -500,7 +527,8 @@ bool pool_may_end(struct pool *p, struct environment *env)
     bool may;
 
     pthread_mutex_lock(&p->lock);
-    may = !is_current(p, env) || p->n_idle + p->n_busy > p->provisioned;
+    may = !is_current(p, env) ||
+          (env->unrestored ? snapshot_may_end(p, env) : p->n_idle + p->n_busy > p->provisioned);
     pthread_mutex_unlock(&p->lock);
     return may;
 }
@@ -548,7 +576,8 @@ static void start_provisioned(struct loop_task *t)
 {
     struct provision_start *s = (struct provision_start *)(void *)t;
 
-    environment_start(s->home, s->pool, s->function, runtime_kind(s->function), NULL, true);
+    environment_start(s->home, s->pool, s->function, runtime_kind(s->function), NULL,
+                      ENV_FOR_PROVISIONED);
     function_config_unref(s->function);
     free(s);
 }
@@ -642,6 +671,8 @@ static void forget_one(struct pool *p, void *ctx)
     pthread_mutex_lock(&p->lock);
     p->forgotten = true;
     p->provisioned = 0;
+    p->kept_wanted = 0;
+    p->snapshot_asked = false;
     retire_old(p);
     pthread_mutex_unlock(&p->lock);
     err_aws(&err, &not_found, "Function not found: %s", p->name);

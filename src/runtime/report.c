@@ -62,6 +62,9 @@ void report_init_done(struct environment *env, const char *status, const char *e
 {
     bool error = strcmp(status, "error") == 0;
 
+    if (!env->function->log_json && !error_type && env->function->snap_start)
+        output_addf(env, "INIT_REPORT Init Duration: %.2f ms",
+                    env->init_us / 1000.0); // no REPORT will
     if (!env->function->log_json && error_type)
         output_addf(env, "INIT_REPORT Init Duration: %.2f ms\tPhase: %s\tStatus: %s%s%s",
                     env->init_us / 1000.0, env->retry ? "invoke" : "init", status,
@@ -192,8 +195,24 @@ static struct str trace_root(struct str trace)
     return STR_NULL;
 }
 
+static struct report_before before_handler(struct environment *env)
+{
+    struct report_before b = {0};
+
+    // INIT is told once, by the first invocation, unless nobody waited for it.
+    if (!env->init_told && !env->provisioned && !env->function->snap_start && env->init_us > 0 &&
+        !env->retry)
+        b.init_ms = env->init_us / 1000.0;
+    if (!env->init_told && env->restore_us > 0) {
+        b.restore_ms = env->restore_us / 1000.0;
+        b.restore_billed_ms = (uint64_t)ceil(env->restore_billed_us / 1000.0);
+    }
+    env->init_told = true;
+    return b;
+}
+
 static void text_report(struct environment *env, const struct invocation *inv, const char *status,
-                        double ms, double init_ms)
+                        double ms, struct report_before before)
 {
     const struct function_config *f = env->function;
     struct buf line;
@@ -210,8 +229,12 @@ static void text_report(struct environment *env, const struct invocation *inv, c
     line_number(&line, "Billed Duration: ", inv->billed_ms, " ms\t");
     line_number(&line, "Memory Size: ", f->memory_mb, " MB\t");
     line_number(&line, "Max Memory Used: ", inv->memory_peak_mb, " MB\t");
-    if (init_ms > 0)
-        line_ms(&line, "Init Duration: ", init_ms);
+    if (before.init_ms > 0)
+        line_ms(&line, "Init Duration: ", before.init_ms);
+    if (before.restore_ms > 0) {
+        line_ms(&line, "Restore Duration: ", before.restore_ms);
+        line_number(&line, "Billed Restore Duration: ", before.restore_billed_ms, " ms\t");
+    }
     if (strcmp(status, "timeout") == 0)
         buf_add(&line, STR("Status: timeout\t"));
     else if (strcmp(status, "error") == 0 && str_starts(inv->error_type, STR("Runtime.")))
@@ -223,17 +246,14 @@ static void text_report(struct environment *env, const struct invocation *inv, c
 
 void report_end(struct environment *env, struct invocation *inv, const char *status)
 {
-    double ms = ms_of(inv), init_ms = 0;
+    double ms = ms_of(inv);
+    struct report_before before = before_handler(env);
 
-    // INIT is told once, by the first invocation, unless nobody waited for it.
-    if (!env->init_told && !env->provisioned && env->init_us > 0 && !env->retry)
-        init_ms = env->init_us / 1000.0;
-    env->init_told = true;
-    inv->billed_ms = (uint64_t)ceil(ms + init_ms);
+    inv->billed_ms = (uint64_t)ceil(ms + before.init_ms) + before.restore_billed_ms;
     if (inv->billed_ms == 0)
         inv->billed_ms = 1;
     if (!env->function->log_json)
-        text_report(env, inv, status, ms, init_ms);
+        text_report(env, inv, status, ms, before);
     if (env->function->log_json || env->telemetry)
-        platform_report(env, inv, status, ms, init_ms);
+        platform_report(env, inv, status, ms, before);
 }

@@ -123,8 +123,10 @@ static void connect_here(void *ctx)
                                        &c->err);
     }
     h->keeper_up = c->r == 0;
-    if (c->r == 0)
+    if (c->r == 0) {
         spares_refill_soon(h);
+        snapshots_soon(h);
+    }
 }
 
 static void provision_again(struct pool *p, void *ctx)
@@ -249,6 +251,7 @@ static void end_all_here(void *ctx)
     struct home *h = ctx;
 
     loop_timer_stop(h->loop, &h->refill);
+    loop_timer_stop(h->loop, &h->keeping);
     for (unsigned i = 0; i < h->n_slots; i++) {
         struct environment *env = h->slots[i];
         struct sandbox_exit e = {.program = 1, .reason = SANDBOX_LOST};

@@ -116,6 +116,22 @@ struct runtime_provisioned {
 };
 struct runtime_provisioned runtime_provisioned_get(const struct function_config *f);
 
+// ---- SnapStart ---------------------------------------------------------------------------------
+
+// f is a published version with snap_start. Its INIT is run once, off anybody's path; when that is
+// over the handler below is called, on a loop: error_type is absent, or says what failed, and
+// `error` is JSON {errorType, errorMessage} or empty. It is not called when the version was
+// forgotten meanwhile, or the runtime stops. What INIT made is kept ready for a first invocation.
+int runtime_snapshot_make(struct function_config *f, struct err *err);
+// The same after a restart, for a version whose snapshot was made before: nobody is told.
+void runtime_snapshot_keep(struct function_config *f);
+// Before the first of these calls.
+void runtime_set_snapshot_handler(void (*made)(void *ctx, struct function_config *f,
+                                               struct str error_type, struct str error),
+                                  void *ctx);
+// Our own failure to start an environment, not the function's.
+#define RUNTIME_SNAPSHOT_INTERNAL "InternalError"
+
 // The version was deleted or the function was: environments end when they are done, waiting
 // invocations fail with ResourceNotFoundException. version absent: all versions. Any thread.
 void runtime_forget(struct str account, struct str region, struct str name, struct str version);
@@ -148,6 +164,7 @@ void runtime_metrics(void (*each)(void *ctx, const struct runtime_function_metri
 
 struct runtime_summary {
     unsigned environments, spares, waiting, running;
+    unsigned snapshots; // environments that wait to be restored (SnapStart)
     bool keeper_up;
 };
 struct runtime_summary runtime_summary(void);

@@ -19,7 +19,7 @@
 #define PREFIX "/2018-06-01/runtime/"
 #define MAX_ERROR_BYTES (1 << 20)
 
-enum post_kind { POST_RESPONSE, POST_ERROR, POST_INIT_ERROR, POST_REFUSED };
+enum post_kind { POST_RESPONSE, POST_ERROR, POST_INIT_ERROR, POST_RESTORE_ERROR, POST_REFUSED };
 
 // A POST whose body is coming in.
 struct post {
@@ -62,6 +62,15 @@ static void next_gone(struct http_request *req)
     http_request_drop(req);
 }
 
+static void hold(struct environment *env, struct http_request *req)
+{
+    if (env->next_req) // a connection that the runtime gave up without our having noticed
+        http_request_drop(env->next_req);
+    env->next_req = req;
+    req->user = (void *)(uintptr_t)env->id;
+    req->gone = next_gone;
+}
+
 static void on_next(struct environment *env, struct http_request *req)
 {
     if (env->state == ENV_BUSY && !env->answered) {
@@ -70,12 +79,34 @@ static void on_next(struct environment *env, struct http_request *req)
                "Error: State transition is not allowed");
         return;
     }
-    if (env->next_req) // a connection that the runtime gave up without our having noticed
-        http_request_drop(env->next_req);
-    env->next_req = req;
-    req->user = (void *)(uintptr_t)env->id;
-    req->gone = next_gone;
+    hold(env, req);
     environment_next(env);
+}
+
+// SnapStart: the runtime is done with INIT and its hooks, and is held here until it is restored.
+static void on_restore_next(struct environment *env, struct http_request *req)
+{
+    bool early = env->state == ENV_STARTING || env->state == ENV_BINDING;
+
+    if (!env->function || !env->function->snap_start || (env->state != ENV_INIT && !early)) {
+        refuse(req, 403, "InvalidStateTransition",
+               "State transition to Restoring failed for runtime. "
+               "Error: State transition is not allowed");
+        return;
+    }
+    hold(env, req);
+    env->restore_waits = true;
+    environment_next(env);
+}
+
+void runtime_api_send_restore(struct environment *env)
+{
+    struct http_request *req = env->next_req;
+
+    env->restore_waits = false;
+    env->next_req = NULL;
+    if (req) // else its connection broke, and the time limit ends it
+        respond(req, 200, STR(""));
 }
 
 void runtime_api_send_invoke(struct environment *env, struct invocation *inv, int64_t deadline_ms)
@@ -198,6 +229,13 @@ static void finish_post(struct http_request *req, struct post *p)
             environment_init_failed(env,
                                     p->error_type.len > 0 ? p->error_type : STR("Runtime.Unknown"),
                                     json_valid(buf_str(&p->body)) ? buf_str(&p->body) : STR(""));
+        break;
+    case POST_RESTORE_ERROR:
+        respond_ok(req);
+        if (env)
+            environment_restore_failed(
+                env, p->error_type.len > 0 ? p->error_type : STR("Runtime.AfterRestoreError"),
+                json_valid(buf_str(&p->body)) ? buf_str(&p->body) : STR(""));
         break;
     }
     buf_finish(&p->body);
@@ -341,6 +379,13 @@ static void on_headers(void *ctx, struct http_request *req)
             refuse_post(env, req, 403, "InvalidStateTransition",
                         "State transition from Ready to InitError failed for runtime. "
                         "Error: State transition is not allowed");
+    } else if (str_eq(path, STR("restore/error"))) {
+        if (env->state == ENV_RESTORING)
+            begin_post(env, req, POST_RESTORE_ERROR);
+        else
+            refuse_post(env, req, 403, "InvalidStateTransition",
+                        "State transition to RestoreError failed for runtime. "
+                        "Error: State transition is not allowed");
     } else if (strip(&path, STR("invocation/"))) {
         on_invocation_post(env, req, path);
     }
@@ -355,12 +400,14 @@ static void on_request(void *ctx, struct http_request *req)
         return;
     if (!strip(&path, STR(PREFIX)))
         refuse(req, 404, "InvalidRequestURI", "There is no such path");
-    else if (!str_eq(path, STR("invocation/next")))
+    else if (!str_eq(path, STR("invocation/next")) && !str_eq(path, STR("restore/next")))
         refuse(req, 404, "InvalidRequestURI", "There is no such path");
     else if (!str_eq(req->method, STR("GET")))
         refuse(req, 405, "MethodNotAllowed", "The method is not allowed here");
     else if (env->interpreter)
         refuse(req, 403, "Forbidden", "The managed runtime takes the invocations");
+    else if (str_eq(path, STR("restore/next")))
+        on_restore_next(env, req);
     else
         on_next(env, req);
 }

@@ -51,6 +51,11 @@ struct runtime {
     atomic_uint invocations, environments, spares;
     unsigned starts_at_once; // of one pool
     atomic_int memory_mb;    // what environments use, as measured or as guessed
+    atomic_int kept_mb;      // of it, what those use that wait to be restored
+    atomic_uint kept;        // how many these are
+    void (*snapshot_made)(void *ctx, struct function_config *f, struct str error_type,
+                          struct str error);
+    void *snapshot_ctx;
     atomic_uint next_home;
     pthread_mutex_t pools_lock; // the table below and `limits`
     struct map pools;           // key → struct pool, immortal until the process ends
@@ -88,6 +93,8 @@ struct home {
     _Atomic bool refill_posted;
     unsigned spare_failures;
     struct loop_timer refill;
+    struct loop_timer keeping;  // snapshots.c: makes what versions with SnapStart lack
+    unsigned n_making;          // environments in INIT for that, here
     struct loop_timer deferred; // looks again at pools whose callers chose to wait
     struct pool **deferred_pools;
     unsigned n_deferred, cap_deferred;
@@ -132,6 +139,14 @@ struct pool {
     unsigned provisioned;
     unsigned provision_failures;
     char provision_error[256];
+    // SnapStart, see snapshots.c
+    struct list kept[LOOPS_MAX]; // environments that did INIT and were not restored, newest first
+    struct list making;          // environments that will be among them
+    unsigned n_kept, n_making;
+    unsigned kept_wanted, kept_failures;
+    int kept_size_mb; // of the last one; 0: not known
+    int64_t kept_used_ns;
+    bool snapshot_asked; // the service waits to hear how INIT went
     uint64_t invocations, errors, throttles, timeouts, init_failures;
     uint64_t starts[INVOCATION_COLD + 1];
     unsigned memory_peak_mb;
@@ -157,6 +172,8 @@ void pool_lost_busy(struct pool *p);
 bool pool_take_idle(struct pool *p, struct environment *env);
 // Whether an idle environment may end now: not while it is provisioned.
 bool pool_may_end(struct pool *p, struct environment *env);
+// One that was starting was given up: whoever counted on it gets another.
+void pool_start_given_up(struct pool *p, struct environment *env);
 void pool_set_frozen(struct pool *p, bool frozen);
 // Puts back an invocation whose environment vanished before it got there.
 void pool_resubmit(struct home *h, struct pool *p, struct invocation *inv);
@@ -174,6 +191,7 @@ enum environment_state {
     ENV_SPARE,    // ready for any function of its kind
     ENV_BINDING,  // the keeper gives it the function's code
     ENV_INIT,
+    ENV_RESTORING, // SnapStart: the hooks run that follow INIT in each environment
     ENV_IDLE,
     ENV_BUSY,
     ENV_FROZEN,   // idle, and not running
@@ -201,11 +219,15 @@ struct environment {
     struct pool *pool;                     // NULL: a spare
     struct function_config *function;
     struct list link; // pool's idle list (under its lock) or home's spares
+    struct list making_link;
     struct sandbox_started sandbox;
     bool started; // the keeper has given the sandbox
     bool generic; // began as a spare
     bool retry;   // INIT's second try, for inv
     bool provisioned;
+    bool making;                   // started to be kept: in the pool's list `making` (its lock)
+    bool unrestored;               // SnapStart: INIT is done, no invocation was seen
+    bool restore_waits;            // next_req is a restore/next
     bool linked;                   // in the pool's idle list (under its lock)
     struct extensions *extensions; // NULL: none
     struct telemetry *telemetry;   // NULL: nobody subscribed, nor may
@@ -251,7 +273,10 @@ struct environment {
     struct loop_timer timer;
     int64_t begun_ns, sandbox_ns, bound_ns, ready_ns;
     unsigned environment_us, code_us, init_us;
-    bool init_told; // its Init Duration was in a REPORT
+    bool init_told;                         // a REPORT told what came before the handler
+    int64_t restore_ns, restore_sent_ns;    // began to be restored; its runtime was told
+    unsigned restore_us, restore_billed_us; // 0: not restored
+    int kept_mb;                            // its share of runtime.kept_mb
     struct buf init_error;
     char init_error_type[96];
     int64_t idle_since_ns; // under the pool's lock
@@ -261,13 +286,19 @@ struct environment {
     unsigned served;
 };
 
+enum environment_purpose {
+    ENV_FOR_CALLS, // somebody waits; or a spare
+    ENV_FOR_PROVISIONED,
+    ENV_FOR_SNAPSHOT, // to be kept once INIT is done
+};
 // Starts a sandbox: for the pool's function (f; inv for the second try of an INIT), or a spare
 // (pool NULL). On h's loop. Never fails synchronously: failures reach the pool later.
 void environment_start(struct home *h, struct pool *p, struct function_config *f, unsigned kind,
-                       struct invocation *retry, bool provisioned);
+                       struct invocation *retry, enum environment_purpose purpose);
 // A spare becomes the function's.
 void environment_bind(struct environment *env, struct pool *p, struct function_config *f);
 void environment_invoke(struct environment *env, struct invocation *inv);
+void environment_hand_over(struct environment *env, struct invocation *inv); // its last part
 // Posted from another loop or called on this one: give it inv.
 void environment_assign(struct environment *env, struct invocation *inv);
 void environment_end(struct environment *env); // idle or spare; out of its list already
@@ -293,10 +324,14 @@ void environment_keeper_lost(void *ctx);
 void environment_free(struct environment *env);
 void environment_start_failed(struct environment *env, const struct err *err);
 void environment_close_books(struct environment *env, struct invocation *inv, const char *status);
-void environment_on_timer(struct loop_timer *t);
-#define ENVIRONMENT_GUESS_MB 16 // of memory, before it was measured
-void environment_count_memory(struct environment *env, int mb);
+void environment_on_timer(struct loop_timer *t); // environment_timer.c's, as the next three
+void environment_timer_start(struct environment *env, int64_t ms);
+void environment_go_idle(struct environment *env);
 void environment_thaw(struct environment *env);
+#define ENVIRONMENT_GUESS_MB 16   // of memory, before it was measured
+#define ENVIRONMENT_EXPECT_US 100 // the loop looks that long before it sleeps: see loop_expect
+void environment_count_memory(struct environment *env, int mb);
+void environment_measure(struct environment *env); // what memory it uses, into the budget
 
 // environment_spec.c
 int environment_spec_start(struct environment *env, struct arena *a, struct sandbox_spec *spec,
@@ -323,6 +358,7 @@ int runtime_api_open(struct environment *env, struct err *err);
 void runtime_api_close(struct environment *env);
 void runtime_api_send_invoke(struct environment *env, struct invocation *inv, int64_t deadline_ms);
 void runtime_api_resume(struct environment *env);
+void runtime_api_send_restore(struct environment *env); // answers its restore/next
 
 // extensions_api.c: extensions beside the runtime; all harmless without any
 int extensions_start(struct environment *env, struct err *err); // executes the external ones
@@ -367,6 +403,12 @@ void output_flush_all(struct home *h);
 void output_forget(struct environment *env);
 
 // report.c: what the platform writes into the log
+// What came before the handler, in the first REPORT of an environment; 0: not to be told.
+struct report_before {
+    double init_ms, restore_ms;
+    uint64_t restore_billed_ms;
+};
+const char *environment_init_type(const struct environment *env); // "on-demand", …
 void report_init_start(struct environment *env);
 void report_init_done(struct environment *env, const char *status, const char *error_type);
 void report_start(struct environment *env, const struct invocation *inv);
@@ -391,7 +433,7 @@ void platform_restore_done(struct environment *env, const char *status, const ch
                            double ms);
 void platform_start(struct environment *env, const struct invocation *inv);
 void platform_report(struct environment *env, const struct invocation *inv, const char *status,
-                     double ms, double init_ms);
+                     double ms, struct report_before before);
 void platform_extension(struct environment *env, const char *name, const char *state, bool invoke,
                         bool shutdown, const char *error_type);
 void platform_subscription(struct environment *env, const char *name, unsigned audience,
@@ -411,6 +453,30 @@ void spare_want(struct home *h, unsigned kind); // any thread
 void spare_ready(struct environment *env);
 void spare_failed(struct environment *env);
 void spares_refill_soon(struct home *h);
+
+// snapshots.c: SnapStart
+void snapshot_begun(struct environment *env); // started for it: joins `making`
+// Its INIT is done, or it is not to be: error_type absent when that is not the function's fault.
+void snapshot_taken(struct environment *env);
+void snapshot_failed(struct environment *env, struct str error_type, struct str error);
+void snapshot_abandon(struct environment *env); // nobody wants it any more: it ends
+// An invocation came: without `found` there was nothing for it.
+void snapshot_used(struct home *h, struct pool *p, bool found);
+void snapshots_soon(struct home *h); // looks what is lacking; on h's loop
+// Under the pool's lock.
+void snapshot_settled(struct pool *p, struct environment *env); // no longer in `making`
+void snapshot_keep(struct pool *p, struct environment *env);
+void snapshot_unkeep(struct pool *p, struct environment *env);
+struct environment *snapshot_find(struct pool *p, unsigned here);
+void snapshots_retire_old(struct pool *p);
+bool snapshot_may_end(struct pool *p, const struct environment *env);
+// Without any pool's lock: ends one of the version that was not used for longest.
+bool snapshot_evict_one(int64_t used_before_ns);
+
+// restore.c: for the invocation that waits
+void environment_restore(struct environment *env, struct invocation *inv);
+void environment_restored(struct environment *env);
+void environment_restore_failed(struct environment *env, struct str type, struct str body);
 
 // metrics.c
 void histogram_add(struct runtime_histogram *h, uint64_t us);

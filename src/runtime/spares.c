@@ -33,7 +33,7 @@ static void on_refill(struct loop_timer *t)
         }
         h->n_spares[kind]++;
         h->spares_starting++;
-        environment_start(h, NULL, NULL, kind, NULL, false);
+        environment_start(h, NULL, NULL, kind, NULL, ENV_FOR_CALLS);
     }
 }
 

@@ -57,6 +57,19 @@ void output_drain(struct environment *env)
     (void)env;
 }
 
+void environment_restored(struct environment *env)
+{
+    (void)env;
+    frames++;
+}
+
+void environment_restore_failed(struct environment *env, struct str type, struct str body)
+{
+    (void)env;
+    FUZZ_CHECK(type.len + body.len <= MAX_ERROR_FRAME);
+    frames++;
+}
+
 void output_end_line(struct environment *env)
 {
     (void)env;

@@ -244,3 +244,11 @@ def test_exec_wrapper(start):
     code = "exports.other = async () => [process.env.WRAPPED, process.env.AWS_LAMBDA_FUNCTION_NAME];"
     with start(code, wrapper="export WRAPPED=yes _HANDLER=app.other;") as b:
         assert b.invoke(1).json == ["yes", "fn"]
+
+
+def test_restore(start):
+    """SnapStart: there are no hooks in Node.js, the frame is answered all the same."""
+    with start("exports.handler = async () => 5;\n") as b:
+        b.send(3, 0, b"")
+        assert b.answer().kind == 26
+        assert b.invoke(1).json == 5

@@ -213,3 +213,83 @@ def test_exec_wrapper(start):
     code = "import os\ndef other(e, c): return os.environ['WRAPPED'], os.environ['AWS_LAMBDA_FUNCTION_NAME']\n"
     with start(code, wrapper="export WRAPPED=yes _HANDLER=app.other;") as b:
         assert b.invoke(1).json == ["yes", "fn"]
+
+
+# ---- SnapStart -----------------------------------------------------------------------------------
+
+SNAP = {"AWS_LAMBDA_INITIALIZATION_TYPE": "snap-start"}
+RESTORE, RESTORED, RESTORE_ERROR = 3, 26, 27
+
+HOOKS = """
+import random, snapshot_restore_py as s
+calls = []
+random.seed(1)
+s.register_before_snapshot(calls.append, "b1")
+s.register_before_snapshot(calls.append, "b2")
+s.register_after_restore(calls.append, "a1")
+s.register_after_restore(calls.append, "a2")
+def handler(event, context):
+    return [calls, random.random()]
+"""
+
+
+def hooks_module(tmp_path):
+    """Where the daemon writes it: below the runtime folder."""
+    folder = tmp_path / "runtime" / "python"
+    folder.mkdir(parents=True)
+    with open(ROOT + "/src/runtime/python/snapshot_restore_py.py") as f:
+        (folder / "snapshot_restore_py.py").write_text(f.read())
+
+
+def test_hooks_in_their_order(start, tmp_path):
+    hooks_module(tmp_path)
+    drawn = []
+    for _ in range(2):
+        with start(HOOKS, env=SNAP) as b:
+            assert b.first.kind == READY
+            b.send(RESTORE, 0, b"")
+            assert b.answer().kind == RESTORED
+            calls, number = b.invoke(1).json
+            assert calls == ["b2", "b1", "a1", "a2"]
+            drawn.append(number)
+    assert drawn[0] != drawn[1]
+
+
+def test_no_hooks_without_snapstart(start, tmp_path):
+    hooks_module(tmp_path)
+    with start(HOOKS) as b:
+        assert b.invoke(1).json[0] == []
+
+
+def test_a_bundled_registry_is_the_one_used(start, tmp_path):
+    """The published package has lists of its own making; ours must not shadow it."""
+    hooks_module(tmp_path)
+    (tmp_path / "snapshot_restore_py.py").write_text(
+        "got = []\ndef get_before_snapshot(): return [(got.append, ('mine',), {})]\n"
+        "def get_after_restore(): return []\n")
+    with start("import snapshot_restore_py\ndef handler(e, c): return snapshot_restore_py.got\n",
+               env=SNAP) as b:
+        assert b.invoke(1).json == ["mine"]
+
+
+@pytest.mark.parametrize("raises", ["ValueError('no')", "SystemExit(1)"])
+def test_hook_before_the_snapshot_fails(start, tmp_path, raises):
+    hooks_module(tmp_path)
+    with start("import snapshot_restore_py as s\n@s.register_before_snapshot\ndef f():\n"
+               "    raise %s\ndef handler(e, c): pass\n" % raises, env=SNAP) as b:
+        assert b.first.kind == INIT_ERROR
+        assert b.first.error_type == "Runtime.BeforeSnapshotError"
+        assert b.first.json["errorType"] == raises.partition("(")[0]
+
+
+def test_hook_after_the_restore_fails(start, tmp_path):
+    hooks_module(tmp_path)
+    with start("import snapshot_restore_py as s\n@s.register_after_restore\ndef f():\n"
+               "    raise ValueError('no')\ndef handler(e, c): pass\n", env=SNAP) as b:
+        assert b.first.kind == READY
+        b.send(RESTORE, 0, b"")
+        answer = b.answer()
+        assert answer.kind == RESTORE_ERROR
+        n = int.from_bytes(answer.body[:4], "little")
+        assert answer.body[4:4 + n] == b"Runtime.AfterRestoreError"
+        assert json.loads(answer.body[4 + n:])["errorMessage"] == "no"

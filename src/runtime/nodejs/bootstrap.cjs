@@ -14,7 +14,7 @@ const fs = require('fs');
 
 const CONTROL = 3;
 const HEADER = 16; // u32 length, u8 type, u8 flags, u16 zero, u64 sequence; little-endian
-const INIT = 1, INVOKE = 2;
+const INIT = 1, INVOKE = 2, RESTORE = 3, RESTORED = 26;
 const READY = 16, INIT_ERROR = 17, RESPONSE = 18, ERROR = 19;
 const STREAM_BEGIN = 20, STREAM_CHUNK = 21, STREAM_END = 22, STREAM_ERROR = 23;
 const LOG = 24, NEXT = 25;
@@ -653,7 +653,11 @@ async function invokeStreaming(call) {
 
 function next() {
     const started = process.hrtime.bigint();
-    const frame = receive();
+    let frame = receive();
+    if (frame.type === RESTORE) { // SnapStart: Node.js has no hooks
+        send(RESTORED, frame.sequence, Buffer.alloc(0));
+        frame = receive();
+    }
     if (frame.type !== INVOKE)
         process.reallyExit(70);
     const call = readInvoke(frame);

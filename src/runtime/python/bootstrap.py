@@ -16,9 +16,9 @@ from _thread import allocate_lock
 
 CONTROL = 3
 HEADER = 16  # u32 length, u8 type, u8 flags, u16 zero, u64 sequence; little-endian
-INIT, INVOKE = 1, 2
+INIT, INVOKE, RESTORE = 1, 2, 3
 READY, INIT_ERROR, RESPONSE, ERROR, LOG = 16, 17, 18, 19, 24
-RESTORE = 3
+RESTORED, RESTORE_ERROR = 26, 27
 RUNTIME_PREFIX = "Runtime."
 
 _send_lock = allocate_lock()
@@ -426,10 +426,11 @@ def _describe_exception(e, request_id=None):
     return _describe(type(e).__name__, str(e), traceback.format_list(frames), request_id)
 
 
-def _send_error(kind, sequence, error):
+def _send_error(kind, sequence, error, name=None):
+    """name: what the platform calls it, where that is not the exception's own type."""
     _flush()
     body = _dumps(error, str, _ascii_results).encode("utf-8", "backslashreplace")
-    name = error["errorType"].encode("utf-8", "backslashreplace")
+    name = (name or error["errorType"]).encode("utf-8", "backslashreplace")
     _send(kind, sequence, len(name).to_bytes(4, "little"), name, body)
 
 
@@ -507,13 +508,51 @@ def _become(init, spare):
         sys.meta_path.insert(0, _AfterLogging())
 
 
-def _run_hooks(name):
-    """SnapStart's hooks, when the function registered any."""
-    hooks = sys.modules.get("snapshot_restore_py")
-    run = getattr(hooks, name, None) if hooks else None
-    if run:
-        for function, args, kwargs in run():
+# ---- SnapStart ---------------------------------------------------------------------------------
+
+
+def _hooks(name):
+    """What the function registered, as a list of (function, args, kwargs): the list itself."""
+    registry = sys.modules.get("snapshot_restore_py")
+    return getattr(registry, name)() if registry else []
+
+
+def _before_snapshot(sequence):
+    """The last registered is called first. False: one failed, and the platform knows."""
+    try:
+        hooks = _hooks("get_before_snapshot")
+        while hooks:
+            function, args, kwargs = hooks.pop()
             function(*args, **kwargs)
+        return True
+    except BaseException as e:
+        error = _describe_exception(e)
+        _log_error(error)
+        _send_error(INIT_ERROR, sequence, error, RUNTIME_PREFIX + "BeforeSnapshotError")
+        return False
+
+
+def _reseed():
+    """No two environments of a snapshot may draw the same numbers."""
+    for name in ("random", "numpy.random"):
+        module = sys.modules.get(name)
+        if module is not None:
+            module.seed()
+
+
+def _restore(sequence):
+    """Hooks in the order of their registration. Ends the process when one fails."""
+    try:
+        _reseed()
+        for function, args, kwargs in _hooks("get_after_restore"):
+            function(*args, **kwargs)
+    except BaseException as e:
+        error = _describe_exception(e)
+        _log_error(error)
+        _send_error(RESTORE_ERROR, sequence, error, RUNTIME_PREFIX + "AfterRestoreError")
+        sys.exit(65)
+    _flush()
+    _send(RESTORED, sequence)
 
 
 # ---- INVOKE ------------------------------------------------------------------------------------
@@ -590,12 +629,17 @@ def _main():
     except Exception as e:
         error = _describe_exception(e)
     else:
+        if os.environ.get("AWS_LAMBDA_INITIALIZATION_TYPE") == "snap-start":
+            if not _before_snapshot(sequence):
+                sys.exit(64)
         _flush()
         _send(READY, sequence)
         while True:
             kind, sequence, body = _receive()
             if kind == INVOKE:
                 _handle(handler, sequence, body)
+            elif kind == RESTORE:
+                _restore(sequence)
             else:
                 os._exit(70)
     _log_error(error)

@@ -266,6 +266,20 @@ static int set_snap_start(struct call *c, const struct lambda_snap_start *in,
     return 0;
 }
 
+// What SnapStart excludes. AWS takes it with every managed runtime, hooks or no hooks.
+static int check_snap_start(const struct lambda_function_configuration *config, struct err *err)
+{
+    if (!config->snap_start || !str_eq(config->snap_start->apply_on, STR("PublishedVersions")))
+        return 0;
+    if (fn_config_is_image(config))
+        return lambda_invalid(err, "ContainerImage is not supported for SnapStart enabled "
+                                   "functions.");
+    if (config->ephemeral_storage && config->ephemeral_storage->size > 512)
+        return lambda_invalid(err, "Ephemeral storage of more than 512 MB is not supported for "
+                                   "SnapStart enabled functions.");
+    return 0;
+}
+
 static int set_tracing(struct call *c, const struct lambda_tracing_config *in,
                        struct lambda_function_configuration *out, struct err *err)
 {
@@ -405,7 +419,7 @@ int fn_config_create(struct call *c, const struct lambda_create_function_in *in,
         r = set_tracing(c, in->tracing_config, out, err);
     if (r == 0)
         r = set_storage(c, in->ephemeral_storage, out, err);
-    return r;
+    return r == 0 ? check_snap_start(out, err) : r;
 }
 
 int fn_config_update(struct call *c, const struct lambda_update_function_configuration_in *in,
@@ -462,5 +476,5 @@ int fn_config_update(struct call *c, const struct lambda_update_function_configu
         r = set_tracing(c, in->tracing_config, out, err);
     if (r == 0 && in->ephemeral_storage)
         r = set_storage(c, in->ephemeral_storage, out, err);
-    return r;
+    return r == 0 ? check_snap_start(out, err) : r;
 }

@@ -184,8 +184,10 @@ int lambda_create_function(struct call *c, const struct lambda_create_function_i
     if (r < 0)
         return r;
     fn_put_version(l, f, TAKE_PTR(latest));
-    if (published)
+    if (published) {
+        snapstart_begin(published);
         fn_put_version(l, f, TAKE_PTR(published));
+    }
     if (tags)
         fn_put_record(l, f, TAKE_PTR(tags));
     fn_put(l, TAKE_PTR(f));
@@ -278,8 +280,10 @@ static int replace_latest(struct lambda *l, struct fn *f, struct fn_version *lat
         return r;
     struct function_config *snapshot = function_config_ref(v->snapshot);
     fn_put_version(l, f, TAKE_PTR(v));
-    if (p)
+    if (p) {
+        snapstart_begin(p);
         fn_put_version(l, f, TAKE_PTR(p));
+    }
     runtime_update(snapshot);
     function_config_unref(snapshot);
     return 0;

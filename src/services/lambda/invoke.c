@@ -67,6 +67,8 @@ static int resolve(struct lambda *l, struct call *c, struct str name, struct str
     if (v->config->environment && v->config->environment->error)
         return err_aws(err, &LAMBDA_KMS_ACCESS_DENIED_EXCEPTION, "%.*s",
                        STR_ARG(v->config->environment->error->message));
+    if (v->snapshot->snap_start && !str_eq(v->config->state, STR("Active")))
+        return snapstart_refuse(v, err);
     *config = function_config_ref(v->snapshot);
     return 0;
 }
@@ -168,7 +170,7 @@ static int check_payload(struct invoke *i, struct err *err)
 
 static struct str server_timing(struct arena *a, const struct invocation *inv)
 {
-    static const char *const starts[] = {"warm", "thawed", "waited", "spare", "cold"};
+    static const char *const starts[] = {"warm", "thawed", "waited", "restored", "spare", "cold"};
     const struct invocation_times *t = &inv->times;
 
     const struct {

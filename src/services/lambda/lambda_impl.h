@@ -245,6 +245,14 @@ void version_as_published(struct call *c, const struct fn *f, uint64_t number,
 // DeleteFunction with a qualifier. Under `change`.
 int version_delete(struct lambda *l, const struct fn_target *t, struct err *err);
 
+// --- snapstart.c: versions whose INIT is run when they are published ---
+
+void snapstart_open(struct lambda *l); // after the load: what was begun or made before
+// A version was stored: its INIT begins if it has SnapStart. Under `change`.
+void snapstart_begin(struct fn_version *v);
+// Why a version cannot be invoked (yet): ResourceConflictException.
+int snapstart_refuse(const struct fn_version *v, struct err *err);
+
 // --- configs.c: from what a client asks for to a checked configuration ---
 
 int fn_config_create(struct call *c, const struct lambda_create_function_in *in,

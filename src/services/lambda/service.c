@@ -92,6 +92,7 @@ static int lambda_start(struct engine *e, struct err *err)
     engine_set_state(e, &lambda_service, l);
     collect_code(l);
     concurrency_apply(l);
+    snapstart_open(l);
     return 0;
 }
 

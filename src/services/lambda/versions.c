@@ -54,6 +54,8 @@ void version_as_published(struct call *c, const struct fn *f, uint64_t number,
             s->optimization_status = STR("On");
             config->snap_start = s;
         }
+        version_say_pending(config); // until INIT was run: snapstart.c
+        config->last_update_status = STR("Successful");
     }
 }
 
@@ -112,6 +114,7 @@ int lambda_publish_version(struct call *c, const struct lambda_publish_version_i
         r = store_commit(&tx, err);
     if (r < 0)
         return r;
+    snapstart_begin(published);
     fn_put_version(l, f, TAKE_PTR(published));
     version_say_pending(out);
     out->last_update_status = STR("Successful");
