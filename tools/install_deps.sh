@@ -108,6 +108,7 @@ group_build() {
     want libwslay-dev
     want libzstd-dev
     want libpcre2-dev
+    want libyaml-dev
     apt_install
 }
 

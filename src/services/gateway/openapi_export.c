@@ -1,11 +1,10 @@
 // openapi_export.c - ExportApi: an HTTP API as an OpenAPI 3 document, as it is now or as a stage
-// has it deployed.
-//
-// The document is JSON for both output types: JSON is YAML (YAML 1.2 section 1.3).
+// has it deployed, in JSON or YAML.
 
 #include "services/gateway/gateway.h"
 
 #include "services/gateway/kinds.h"
+#include "services/gateway/openapi_yaml.h"
 #include "wire/gen/apigatewayv2.h"
 #include "wire/gen/apigatewayv2_handlers.h"
 
@@ -378,6 +377,16 @@ int apigatewayv2_export_api(struct call *c, const struct apigatewayv2_export_api
     e.w = json_writer(&b);
     write_document(&e, in->stage_name);
     out->body = b.failed ? STR_NULL : arena_str(c->arena, buf_str(&b));
+    if (out->body.ptr && str_eq(in->output_type, STR("YAML"))) {
+        const struct json_value *document;
+        r = json_parse(c->arena, out->body, &document, err);
+        buf_reset(&b);
+        if (r == 0)
+            openapi_yaml_write(&b, document);
+        out->body = r < 0 || b.failed ? STR_NULL : arena_str(c->arena, buf_str(&b));
+    }
     buf_finish(&b);
+    if (r < 0)
+        return r;
     return out->body.ptr ? 0 : err_set(err, -ENOMEM, "out of memory");
 }

@@ -1,9 +1,10 @@
 // openapi_import.c - ImportApi and ReimportApi: an HTTP API from an OpenAPI 3 document.
 //
-// The document is JSON. Of it we read what API Gateway does: info, tags, servers (for basepath),
-// paths, securitySchemes, and the x-amazon-apigateway-* extensions cors, endpoint-configuration,
-// integration (also by reference to components), any-method, authorizer, auth and
-// importexport-version. Everything is written in one transaction: an API is imported whole or not.
+// The document is JSON or YAML (openapi_yaml.h). Of it we read what API Gateway does: info, tags,
+// servers (for basepath), paths, securitySchemes, and the x-amazon-apigateway-* extensions cors,
+// endpoint-configuration, integration (also by reference to components), any-method, authorizer,
+// auth and importexport-version. Everything is written in one transaction: an API is imported whole
+// or not.
 //
 // Bounds: MAX_DOCUMENT_BYTES, MAX_ROUTES, MAX_REFERENCES, references of references MAX_HOPS deep;
 // a reference that leads nowhere, out of the document or in circles is refused.
@@ -14,6 +15,7 @@
 #include "base/timefmt.h"
 #include "services/gateway/kinds.h"
 #include "services/gateway/route_table.h"
+#include "services/gateway/openapi_yaml.h"
 #include "wire/gen/apigatewayv2.h"
 #include "wire/gen/apigatewayv2_handlers.h"
 #include "wire/wire.h"
@@ -392,9 +394,13 @@ static int read_document(struct import *i, struct str body, struct err *err)
 
     if (body.len > MAX_DOCUMENT_BYTES)
         return BAD("The document is larger than %zu bytes", MAX_DOCUMENT_BYTES);
-    if (json_parse(i->c->arena, body, &i->document, &why) < 0)
-        return BAD("Unable to parse the document as JSON (YAML is not supported here): %s",
-                   why.message);
+    struct str start = str_trim(body);
+    if (str_starts(start, STR("{")) || str_starts(start, STR("["))) {
+        if (json_parse(i->c->arena, body, &i->document, &why) < 0)
+            return BAD("Unable to parse the document as JSON: %s", why.message);
+    } else if (openapi_yaml_read(i->c->arena, body, &i->document, &why) < 0) {
+        return BAD("Unable to parse the document as YAML: %s", why.message);
+    }
     if (!str_starts(json_get_or(i->document, "openapi", STR("")), STR("3.")))
         return BAD("Invalid OpenAPI input: only version 3 is supported");
     if (json_get_or(json_get(i->document, "info"), "title", STR("")).len == 0)
@@ -404,27 +410,47 @@ static int read_document(struct import *i, struct str body, struct err *err)
     return check_references(i, i->document, err);
 }
 
-// The path of the first server's URL, before all routes when basepath is "prepend".
+// The document's base path: the default of the first server's variable "basePath", else the path of
+// its URL.
+static struct str base_path(struct import *i)
+{
+    const struct json_value *server = json_first(json_get(i->document, "servers"));
+    const struct json_value *variable = json_path(server, "variables", "basePath", NULL);
+    struct str path = json_get_or(server, "url", STR(""));
+
+    if (variable) {
+        path = json_get_or(variable, "default", STR(""));
+        if (path.len > 0 && path.ptr[0] != '/')
+            path = arena_printf(i->c->arena, "/%.*s", STR_ARG(path));
+    } else {
+        ptrdiff_t host = str_find(path, STR("://"));
+        if (host >= 0) {
+            path = str_slice(path, (size_t)host + 3, path.len);
+            ptrdiff_t slash = str_find_char(path, '/');
+            path = slash < 0 ? STR("") : str_slice(path, (size_t)slash, path.len);
+        }
+    }
+    while (str_ends(path, STR("/")))
+        path.len--;
+    return path;
+}
+
+// What stands before all routes: nothing, the base path, or what of it follows its first segment.
 static int read_basepath(struct import *i, struct str mode, struct err *err)
 {
-    struct str url = json_get_or(json_first(json_get(i->document, "servers")), "url", STR(""));
-    ptrdiff_t host = str_find(url, STR("://"));
-
     i->prefix = STR("");
     if (mode.len == 0 || str_eq(mode, STR("ignore")))
         return 0;
-    if (!str_eq(mode, STR("prepend")))
-        return BAD("basepath must be ignore or prepend here");
-    if (host >= 0) {
-        url = str_slice(url, (size_t)host + 3, url.len);
-        ptrdiff_t slash = str_find_char(url, '/');
-        url = slash < 0 ? STR("") : str_slice(url, (size_t)slash, url.len);
-    }
-    while (str_ends(url, STR("/")))
-        url.len--;
-    if (url.len > 0 && url.ptr[0] != '/')
+    if (!str_eq(mode, STR("prepend")) && !str_eq(mode, STR("split")))
+        return BAD("Invalid basepath: must be ignore, prepend or split");
+    struct str path = base_path(i);
+    if (path.len > 0 && path.ptr[0] != '/')
         return BAD("The server's URL has no path that could be prepended");
-    i->prefix = url;
+    if (path.len > 0 && str_eq(mode, STR("split"))) {
+        ptrdiff_t second = str_find_char(str_slice(path, 1, path.len), '/');
+        path = second < 0 ? STR("") : str_slice(path, (size_t)second + 1, path.len);
+    }
+    i->prefix = path;
     return 0;
 }
 
