@@ -6,6 +6,8 @@
 
 #include "services/gateway/openapi_yaml.h"
 
+#include "base/utf8.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -387,6 +389,31 @@ int openapi_yaml_read(struct arena *a, struct str text, const struct json_value 
 // ---- writing
 // -------------------------------------------------------------------------------------
 
+// In double quotes, as JSON has it, and with escapes for what YAML does not let stand as it is or
+// would take for the end of a line (YAML 1.2 sections 5.1 and 5.4).
+static void write_quoted(struct buf *b, struct str s)
+{
+    struct buf json;
+    uint32_t c = 0;
+
+    buf_init(&json, b->max_bytes);
+    json_quote(&json, s);
+    for (struct str rest = buf_str(&json); rest.len > 0;) {
+        unsigned n = utf8_next(rest, &c);
+        if (n == 0) // json_quote has left none
+            break;
+        bool escaped = (c >= 0x7f && c <= 0xa0) || c == 0x2028 || c == 0x2029 || c == 0xfeff ||
+                       c == 0xfffe || c == 0xffff;
+        if (escaped)
+            buf_addf(b, "\\u%04x", (unsigned)c);
+        else
+            buf_add(b, (struct str){rest.ptr, n});
+        rest = str_slice(rest, n, rest.len);
+    }
+    b->failed = b->failed || json.failed;
+    buf_finish(&json);
+}
+
 // May a key stand there without quotes, and be read back as the same text?
 static bool plain_key(struct str s)
 {
@@ -413,7 +440,7 @@ static void write_key(struct buf *b, struct str key)
     if (plain_key(key) && !word)
         buf_add(b, key);
     else
-        json_quote(b, key);
+        write_quoted(b, key);
     buf_add_char(b, ':');
 }
 
@@ -433,7 +460,7 @@ static void write_scalar(struct buf *b, const struct json_value *v)
     struct str s;
 
     if (json_str(v, &s))
-        json_quote(b, s);
+        write_quoted(b, s);
     else if (v->type == JSON_OBJECT)
         buf_add(b, STR("{}"));
     else if (v->type == JSON_ARRAY)

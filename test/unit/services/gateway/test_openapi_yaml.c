@@ -54,6 +54,9 @@ static const struct {
     {"{*x : 1}", NULL},
     {"a: &x {b: 1}\nc:\n  <<: *x\n", NULL},
     {"'<<': 1", "{\"<<\":1}"},
+    // What must be escaped on the way back.
+    {"\"\\x7f\\x85\\xa0\\u2028\\ufeff\\uffff\\U0001F411\\0/\"",
+     "\"\x7f\xc2\x85\xc2\xa0\xe2\x80\xa8\xef\xbb\xbf\xef\xbf\xbf\xf0\x9f\x90\x91\\u0000/\""},
     // What is none.
     {"", NULL},
     {"# nothing\n", NULL},
