@@ -2,16 +2,14 @@
 //
 // pip, npm and Maven of the host fetch it into DATA-DIR/runtime, which every sandbox sees read-only
 // at /var/runtime: python/ (boto3) is on Python's path after the function's own, node_modules/ (AWS
-// SDK) on Node.js's, java/ is AWS's runtime interface client, with an archive of its classes for
-// each JDK of the host.
+// SDK) on Node.js's; java/ is runtime_java.c's.
 #include "base/cleanup.h"
 #include "cli/args.h"
+#include "cli/runtime_install.h"
 #include "cli/settings.h"
 #include "cli/verb.h"
 #include "os/file.h"
 #include "os/spawn.h"
-#include "runtime/files.h"
-#include "sandbox/interpreters.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -36,9 +34,9 @@ static const char *const node_packages[] = {
     "@aws-sdk/client-cloudwatch", "@aws-sdk/client-apigatewaymanagementapi",
 };
 
-static int run_tool(char *const *argv, const char *cwd, struct err *err)
+int runtime_run_tool(const char *const *argv, const char *cwd, struct err *err)
 {
-    const struct spawn s = {.path = argv[0], .argv = argv, .cwd = cwd};
+    const struct spawn s = {.path = argv[0], .argv = (char *const *)argv, .cwd = cwd};
     pid_t pid;
     int status, r;
 
@@ -73,7 +71,7 @@ static int install_python(const char *dir, struct err *err)
     snprintf(target, sizeof(target), "%s/python", dir);
     printf("fetching boto3 into %s\n", target);
     fflush(stdout);
-    return run_tool((char *const *)words, NULL, err);
+    return runtime_run_tool(words, NULL, err);
 }
 
 static int install_nodejs(const char *dir, struct err *err)
@@ -90,97 +88,14 @@ static int install_nodejs(const char *dir, struct err *err)
     printf("fetching %zu clients of @aws-sdk into %s/node_modules\n", ARRAY_LEN(node_packages),
            dir);
     fflush(stdout);
-    return run_tool((char *const *)words, dir, err);
-}
-
-// What the transitive dependencies of AWS's client are is Maven's to know.
-static const char java_project[] =
-    "<project xmlns=\"http://maven.apache.org/POM/4.0.0\"><modelVersion>4.0.0</modelVersion>\n"
-    "<groupId>lambkin</groupId><artifactId>runtime</artifactId><version>1</version>\n"
-    "<dependencies><dependency><groupId>com.amazonaws</groupId>"
-    "<artifactId>aws-lambda-java-runtime-interface-client</artifactId>"
-    "<version>2.6.0</version></dependency></dependencies></project>\n";
-
-#define JAVA_FIRST_WITH_ARCHIVES 13 // JEP 350
-
-// Runs the client once against a platform that is not there, and keeps the classes that it loaded:
-// environments map them instead of reading and checking them. It stops with an error, which is
-// meant; without an archive Java starts all the same, later.
-static void archive_classes(const struct interpreter *java, const char *dir)
-{
-    char file[64];
-    const char *words[] = {java->path,
-                           file,
-                           "-XX:+UseSerialGC",
-                           "-Xlog:disable",
-                           "-cp",
-                           RUNTIME_JAVA_CLASS_PATH("../runtime"),
-                           RUNTIME_JAVA_MAIN,
-                           "java.util.HashMap::putAll", // a handler with a Map: loads the codecs
-                           NULL};
-    char *const env[] = {(char[]){"AWS_LAMBDA_RUNTIME_API=127.0.0.1:1"},
-                         (char[]){"LAMBDA_TASK_ROOT=/nonexistent"}, (char[]){"PATH=/usr/bin:/bin"},
-                         NULL};
-    const struct spawn s = {
-        .path = java->path, .argv = (char *const *)words, .envp = env, .cwd = dir};
-    char path[4300];
-    struct buf out;
-    int status;
-
-    snprintf(file, sizeof(file), "-XX:ArchiveClassesAtExit=" RUNTIME_JAVA_FOLDER "/%u.jsa",
-             java->major);
-    snprintf(path, sizeof(path), "%s/" RUNTIME_JAVA_FOLDER "/%u.jsa", dir, java->major);
-    unlink(path);
-    buf_init(&out, 1 << 20);
-    spawn_run(&s, 60000, &out, &status, NULL);
-    buf_finish(&out);
-    if (access(path, R_OK) == 0 && chmod(path, 0644) == 0)
-        printf("archived its classes for Java %s\n", java->version);
-}
-
-static int install_java(const char *dir, struct err *err)
-{
-    char target[4500], project[4400];
-    struct interpreters found;
-    const char *words[] = {"mvn",
-                           "-B",
-                           "-q",
-                           "-f",
-                           project,
-                           "dependency:copy-dependencies",
-                           "-Dstyle.color=never",
-                           "-DincludeScope=runtime",
-                           "-Dmdep.stripVersion=true",
-                           target,
-                           NULL};
-    int r;
-
-    snprintf(project, sizeof(project), "%s/" RUNTIME_JAVA_FOLDER, dir);
-    snprintf(target, sizeof(target), "-DoutputDirectory=%s", project);
-    r = mkdir_p(project, 0755, err);
-    if (r < 0)
-        return r;
-    snprintf(project, sizeof(project), "%s/" RUNTIME_JAVA_FOLDER "/pom.xml", dir);
-    r = write_file_atomic(project, str_from(java_project), 0644, err);
-    if (r < 0)
-        return r;
-    printf("fetching AWS's runtime interface client into %s/" RUNTIME_JAVA_FOLDER "\n", dir);
-    fflush(stdout);
-    r = run_tool((char *const *)words, dir, err);
-    if (r < 0)
-        return err_wrap(err, "Maven is needed (Debian's package `maven`)");
-    interpreters_find(&found);
-    for (unsigned i = 0; i < found.n; i++)
-        if (found.list[i].kind == INTERPRETER_JAVA &&
-            found.list[i].major >= JAVA_FIRST_WITH_ARCHIVES)
-            archive_classes(&found.list[i], dir);
-    return 0;
+    return runtime_run_tool(words, dir, err);
 }
 
 static const struct language {
     const char *name;
     int (*install)(const char *dir, struct err *err);
-} languages[] = {{"python", install_python}, {"nodejs", install_nodejs}, {"java", install_java}};
+} languages[] = {
+    {"python", install_python}, {"nodejs", install_nodejs}, {"java", runtime_install_java}};
 
 static const struct language *find_language(const char *name)
 {

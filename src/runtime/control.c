@@ -248,6 +248,9 @@ static void on_frame(struct environment *env, struct str body, char *owned)
         if (env->in_head.sequence == env->sequence)
             environment_next(env);
         return;
+    case FRAME_WARM:
+        environment_warm(env);
+        return;
     case FRAME_STREAM_CHUNK: // passed on in pieces
     case FRAME_INIT:
     case FRAME_INVOKE:

@@ -41,6 +41,8 @@
 
 #define PEAK_EVERY_NS 100000000 // memory is looked at this often at most, and at the end
 
+#define WARM_UP_MS 60000 // for a spare that says itself when it is ready
+
 static void begin_init(struct environment *env);
 
 // ---- the table of a loop -----------------------------------------------------------------------
@@ -189,7 +191,7 @@ void environment_start(struct home *h, struct pool *p, struct function_config *f
     env->home = h;
     env->kind = kind;
     env->output.fd = -1;
-    env->interpreter = kind < runtime.interpreters.n ? &runtime.interpreters.list[kind] : NULL;
+    env->interpreter = kind_interpreter(kind);
     env->pool = p;
     env->function = f ? function_config_ref(f) : NULL;
     env->generic = p == NULL;
@@ -264,7 +266,10 @@ static void on_started(void *ctx, uint64_t id, int r, struct sandbox_started *st
     }
     if (env->generic) {
         env->state = ENV_SPARE;
-        spare_ready(env);
+        if (kind_warms_up(env->kind))
+            environment_timer_start(env, WARM_UP_MS); // its frame WARM ends that
+        else
+            spare_ready(env);
         return;
     }
     if (extensions_start(env, &why) < 0) {
@@ -315,6 +320,14 @@ static void on_bound(void *ctx, uint64_t id, int r, uint32_t program, const stru
     env->bound_ns = os_mono_ns();
     env->code_us = (unsigned)((env->bound_ns - env->begun_ns) / 1000);
     begin_init(env);
+}
+
+void environment_warm(struct environment *env)
+{
+    if (env->state != ENV_SPARE || list_linked(&env->link))
+        return;
+    loop_timer_stop(env->home->loop, &env->timer);
+    spare_ready(env);
 }
 
 // ---- INIT --------------------------------------------------------------------------------------

@@ -77,6 +77,14 @@ static const struct interpreter *program_of(const struct environment *env)
     return runtime_interpreter(env->function->runtime);
 }
 
+static void put_library_path(struct variables *v, const struct environment *env)
+{
+    const char *task = task_root(env), *opt = layer_root(env), *run = runtime_root(env);
+
+    putf(v, "LD_LIBRARY_PATH", "/lib64:/usr/lib64:%s:%s/lib:%s:%s/lib:%s/lib", run, run, task, task,
+         opt);
+}
+
 // What a process of this kind is started with, whoever's it becomes.
 static void put_base(struct variables *v, const struct environment *env)
 {
@@ -96,6 +104,8 @@ static void put_base(struct variables *v, const struct environment *env)
              "%s/nodejs/node%u/node_modules:%s/nodejs/node_modules:"
              "%s/node_modules:%s:%s",
              opt, in->major, opt, run, run, task);
+    if (in && in->kind == INTERPRETER_JAVA)
+        put_library_path(v, env); // most packages have a lib folder: a spare knows of it beforehand
     if (in && in->kind == INTERPRETER_RUBY) {
         putf(v, "GEM_PATH", "%s/vendor/bundle/ruby/%u.%u.0:%s/ruby/gems/%u.%u.0", task, in->major,
              in->minor, opt, in->major, in->minor);
@@ -194,7 +204,6 @@ static int put_image(struct variables *v, const struct function_config *f, struc
 static int collect(struct variables *v, struct environment *env, struct err *err)
 {
     const struct function_config *f = env->function;
-    const char *task = task_root(env), *opt = layer_root(env), *run = runtime_root(env);
     int r;
 
     if (f->image_dir.len > 0) {
@@ -203,8 +212,7 @@ static int collect(struct variables *v, struct environment *env, struct err *err
             return r;
     } else {
         put_base(v, env);
-        putf(v, "LD_LIBRARY_PATH", "/lib64:/usr/lib64:%s:%s/lib:%s:%s/lib:%s/lib", run, run, task,
-             task, opt);
+        put_library_path(v, env);
     }
     put(v, "AWS_XRAY_CONTEXT_MISSING", STR("LOG_ERROR"));
     put(v, "AWS_XRAY_DAEMON_ADDRESS", STR("127.0.0.1:2000"));
@@ -240,40 +248,53 @@ static void add_arg(struct sandbox_program *p, struct arena *a, const char *text
         p->argv[p->n_argv++] = copy;
 }
 
-static void add_argf(struct sandbox_program *p, struct arena *a, const char *dir, const char *name)
+static void add_argp(struct sandbox_program *p, struct arena *a, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+static void add_argp(struct sandbox_program *p, struct arena *a, const char *format, ...)
 {
-    struct str s = arena_printf(a, "%s/%s", dir, name);
+    va_list args;
+    struct str s;
 
+    va_start(args, format);
+    s = arena_vprintf(a, format, args);
+    va_end(args);
     if (s.ptr && p->n_argv < SANDBOX_MAX_ARGS)
         p->argv[p->n_argv++] = s.ptr;
 }
 
 // AWS's own options: most of the memory for the heap, and a start that is quick rather than the
-// last word in speed. The archive of the client's classes is made when it is installed.
+// last word in speed. The archive of the classes is made when the client is installed. What a JVM
+// is started with it keeps, so a spare is made for one memory size.
 static void java_options(const struct environment *env, struct arena *a, struct sandbox_program *p,
-                         unsigned major)
+                         const struct interpreter *in)
 {
+    unsigned mb = env->function ? env->function->memory_mb : kind_memory_mb(env->kind);
     const char *dir = runtime_root(env);
-    struct str s;
+    char jar[RUNTIME_JAVA_NAME_BYTES];
 
-    s = arena_printf(a, "-XX:MaxHeapSize=%uk", env->function->memory_mb * 1024 / 100 * 85);
-    if (s.ptr)
-        p->argv[p->n_argv++] = s.ptr;
+    add_argp(p, a, "-XX:MaxHeapSize=%uk", mb * 1024 / 100 * 85);
     add_arg(p, a, "-XX:+UseSerialGC");
     add_arg(p, a, "-XX:TieredStopAtLevel=1");
+    add_arg(p, a, "-XX:-UsePerfData");
     add_arg(p, a, "-Xshare:auto");
-    s = arena_printf(a, "-XX:SharedArchiveFile=%s/" RUNTIME_JAVA_FOLDER "/%u.jsa", dir, major);
-    if (s.ptr)
-        p->argv[p->n_argv++] = s.ptr;
+    add_argp(p, a, "-XX:SharedArchiveFile=%s/" RUNTIME_JAVA_FOLDER "/%u.jsa", dir, in->major);
     add_arg(p, a, "-Xlog:disable"); // an archive that does not fit is not the function's concern
     add_arg(p, a, "-Xlog:all=error:stderr");
-    if (major >= 24) // the client's native part; JEP 472 warns otherwise
+    add_arg(p, a,
+            "-Dfile.encoding=UTF-8"); // what AWS's LANG makes of it; few hosts have that locale
+    if (in->major >= 24)              // native parts; JEP 472 warns otherwise
         add_arg(p, a, "--enable-native-access=ALL-UNNAMED");
     add_arg(p, a, "-cp");
-    s = arena_printf(a, RUNTIME_JAVA_CLASS_PATH("%s"), dir, dir, dir);
-    if (s.ptr)
-        p->argv[p->n_argv++] = s.ptr;
-    add_arg(p, a, RUNTIME_JAVA_MAIN);
+    if (env->interpreter) {
+        runtime_java_name(jar);
+        add_argp(p, a, "%s/" RUNTIME_JAVA_FOLDER "/%s:" RUNTIME_JAVA_CLASS_PATH("%s"), dir, jar,
+                 dir, dir, dir);
+        add_arg(p, a, RUNTIME_JAVA_BOOTSTRAP_MAIN);
+    } else {
+        add_argp(p, a, RUNTIME_JAVA_CLASS_PATH("%s"), dir, dir, dir);
+        add_arg(p, a, RUNTIME_JAVA_MAIN);
+        add_arg(p, a, arena_cstr(a, env->function->handler));
+    }
 }
 
 static void command_line(const struct environment *env, struct arena *a, struct sandbox_program *p)
@@ -291,7 +312,8 @@ static void command_line(const struct environment *env, struct arena *a, struct 
         return;
     }
     if (!in) {
-        add_argf(p, a, f->bootstrap_in_layer ? layer_root(env) : task_root(env), "bootstrap");
+        add_argp(p, a, "%s/%s", f->bootstrap_in_layer ? layer_root(env) : task_root(env),
+                 "bootstrap");
         return;
     }
     for (size_t i = 0; f && i < f->n_variables; i++)
@@ -303,21 +325,20 @@ static void command_line(const struct environment *env, struct arena *a, struct 
     case INTERPRETER_PYTHON:
         for (size_t i = 0; i < sizeof(python_flags) / sizeof(python_flags[0]); i++)
             add_arg(p, a, python_flags[i]);
-        add_argf(p, a, runtime_root(env), RUNTIME_PYTHON_BOOTSTRAP);
+        add_argp(p, a, "%s/%s", runtime_root(env), RUNTIME_PYTHON_BOOTSTRAP);
         break;
     case INTERPRETER_NODE:
         add_arg(p, a, "--max-http-header-size=81920");
-        add_argf(p, a, runtime_root(env), RUNTIME_NODE_BOOTSTRAP);
+        add_argp(p, a, "%s/%s", runtime_root(env), RUNTIME_NODE_BOOTSTRAP);
         break;
     case INTERPRETER_JAVA:
-        java_options(env, a, p, in->major);
-        add_arg(p, a, arena_cstr(a, f->handler));
+        java_options(env, a, p, in);
         break;
     case INTERPRETER_RUBY:
-        add_argf(p, a, runtime_root(env), RUNTIME_RUBY_BOOTSTRAP);
+        add_argp(p, a, "%s/%s", runtime_root(env), RUNTIME_RUBY_BOOTSTRAP);
         break;
     }
-    if (env->generic && interpreter_framed(in->kind))
+    if (env->generic && env->interpreter)
         add_arg(p, a, "--spare");
 }
 
@@ -377,7 +398,8 @@ static int fill_program(struct environment *env, struct arena *a, struct sandbox
                                                         : "/";
     } else {
         put_base(v, env);
-        p->cwd = "/";
+        // Java reads its directory when it starts; the function's code will be there.
+        p->cwd = env->interpreter->kind == INTERPRETER_JAVA ? "/var/task" : "/";
     }
     command_line(env, a, p);
     return to_program(v, p, err);
@@ -464,51 +486,4 @@ int environment_init_frame(struct environment *env, struct buf *out, struct err 
     head.length = (uint32_t)(out->len - sizeof(head));
     memcpy(out->ptr, &head, sizeof(head));
     return 0;
-}
-
-// ---- which interpreter -------------------------------------------------------------------------
-
-static bool java_client_installed(void)
-{
-    char path[PATH_MAX];
-
-    snprintf(path, sizeof(path), "%s/runtime/" RUNTIME_JAVA_FOLDER "/" RUNTIME_JAVA_CLIENT,
-             runtime.data_dir);
-    return access(path, R_OK) == 0;
-}
-
-const struct interpreter *runtime_interpreter(struct str runtime_name)
-{
-    struct interpreter_wish wish = interpreter_wish(runtime_name);
-    bool exact;
-
-    return interpreters_choose(&runtime.interpreters, &wish, &exact);
-}
-
-unsigned runtime_kind(const struct function_config *f)
-{
-    if (f->image_dir.len > 0)
-        return RUNTIME_CUSTOM_KIND;
-    const struct interpreter *in = runtime_interpreter(f->runtime);
-
-    if (in && interpreter_framed(in->kind))
-        return (unsigned)(in - runtime.interpreters.list);
-    // A client of the Runtime API is a custom runtime with a program that we name.
-    return in || interpreter_wish(f->runtime).custom ? RUNTIME_CUSTOM_KIND : RUNTIME_NO_KIND;
-}
-
-struct runtime_choice runtime_choose(struct str runtime_name)
-{
-    struct interpreter_wish wish = interpreter_wish(runtime_name);
-    struct runtime_choice c = {.known = wish.known, .available = wish.custom, .exact = wish.custom};
-    const struct interpreter *in = runtime_interpreter(runtime_name);
-
-    if (in) {
-        c.available = in->kind != INTERPRETER_JAVA || java_client_installed();
-        c.mend = c.available ? NULL : "`lambkin runtime install java` fetches its runtime client.";
-        c.exact = interpreter_is(in, &wish);
-        snprintf(c.interpreter, sizeof(c.interpreter), "%s", in->path);
-        snprintf(c.version, sizeof(c.version), "%s", in->version);
-    }
-    return c;
 }

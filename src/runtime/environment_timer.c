@@ -141,8 +141,13 @@ void environment_on_timer(struct loop_timer *t)
         environment_timer_start(env, ENVIRONMENT_STUCK_MS);
         break;
     case ENV_STARTING:
-    case ENV_SPARE:
     case ENV_BINDING:
+        break;
+    case ENV_SPARE:
+        if (!list_linked(&env->link)) { // it does not get warm
+            spare_failed(env);
+            environment_kill(env);
+        }
         break;
     }
 }

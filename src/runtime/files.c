@@ -1,13 +1,16 @@
-// files.c - writes the bootstraps that the binary carries (tools/embed.py) to the runtime folder.
+// files.c - the bootstraps that the binary carries (tools/embed.py), and writing them to the
+// runtime folder. Java's is carried as source, for the verb that installs it to compile.
 
 #include "runtime/files.h"
 
 #include "base/arena.h"
 #include "base/cleanup.h"
+#include "base/hash.h"
 #include "os/file.h"
 
 #include <errno.h>
 #include <limits.h>
+#include <stdatomic.h>
 #include <stdio.h>
 
 extern const unsigned char runtime_python_bootstrap[], runtime_node_bootstrap[],
@@ -56,4 +59,19 @@ int runtime_files_write(const char *dir, struct err *err)
     for (size_t i = 0; r == 0 && i < ARRAY_LEN(files); i++)
         r = write_one(dir, files[i].name, files[i].content, err);
     return r;
+}
+
+void runtime_java_name(char name[static RUNTIME_JAVA_NAME_BYTES])
+{
+    static atomic_uint_fast64_t known; // the checksum and a bit above it
+    uint64_t sum = atomic_load(&known);
+
+    if (sum == 0) {
+        uint32_t crc = 0;
+        for (const struct embedded_file *f = runtime_java_files; f->name; f++)
+            crc = hash_crc32(crc, (struct str){(const char *)f->data, f->len});
+        sum = 1ull << 32 | crc;
+        atomic_store(&known, sum);
+    }
+    snprintf(name, RUNTIME_JAVA_NAME_BYTES, "bootstrap-%08x.jar", (unsigned)(uint32_t)sum);
 }

@@ -34,6 +34,7 @@ enum frame_type {
     FRAME_NEXT = 25,          // ready for the next invocation (after a stream)
     FRAME_RESTORED = 26,      // no body
     FRAME_RESTORE_ERROR = 27, // as ERROR
+    FRAME_WARM = 28,          // no body; of a spare whose kind says when it is ready (Java's)
 };
 
 struct frame_header {

@@ -43,29 +43,44 @@ static bool exists_below(struct str dir, const char *name)
 
 // What the process must be given when it starts: the dynamic linker's and the interpreter's own
 // settings are read once, then it is too late.
-static bool needs_own_start(const struct function_config *f)
+static bool read_at_start(struct str name, bool java)
 {
     static const struct str prefixes[] = {
         STR_INIT("LD_"), STR_INIT("PYTHON"), STR_INIT("NODE_"), STR_INIT("MALLOC_"),
         STR_INIT("LC_"), STR_INIT("GLIBC_"), STR_INIT("UV_"),
     };
     static const struct str names[] = {STR_INIT("LANG"), STR_INIT("AWS_LAMBDA_EXEC_WRAPPER")};
+    static const struct str of_java[] = {STR_INIT("JAVA_TOOL_OPTIONS"),
+                                         STR_INIT("JDK_JAVA_OPTIONS"), STR_INIT("_JAVA_OPTIONS"),
+                                         STR_INIT("TZ")};
 
-    for (size_t i = 0; i < f->n_variables; i++) {
-        struct str name = f->variables[i].name;
-        if (str_eq(name, STR("PYTHONPATH"))) // the bootstrap's own work
-            continue;
-        for (size_t k = 0; k < ARRAY_LEN(prefixes); k++)
-            if (str_starts(name, prefixes[k]))
-                return true;
-        for (size_t k = 0; k < ARRAY_LEN(names); k++)
-            if (str_eq(name, names[k]))
-                return true;
-    }
-    if (exists_below(f->code_dir, "lib"))
+    if (str_eq(name, STR("PYTHONPATH"))) // the bootstrap's own work
+        return false;
+    for (size_t k = 0; k < ARRAY_LEN(prefixes); k++)
+        if (str_starts(name, prefixes[k]))
+            return true;
+    for (size_t k = 0; k < ARRAY_LEN(names); k++)
+        if (str_eq(name, names[k]))
+            return true;
+    for (size_t k = 0; java && k < ARRAY_LEN(of_java); k++)
+        if (str_eq(name, of_java[k]))
+            return true;
+    return false;
+}
+
+static bool needs_own_start(const struct function_config *f)
+{
+    bool java = str_starts(f->runtime, STR("java"));
+
+    for (size_t i = 0; i < f->n_variables; i++)
+        if (read_at_start(f->variables[i].name, java))
+            return true;
+    // Libraries: the dynamic linker looks at once which of its folders there are. Java's own asks
+    // again, and most of its packages have a lib folder.
+    if (!java && (exists_below(f->code_dir, "lib") ||
+                  (f->layer_dir.len > 0 && exists_below(f->layer_dir, "lib"))))
         return true;
-    if (f->layer_dir.len > 0 &&
-        (exists_below(f->layer_dir, "lib") || exists_below(f->layer_dir, "extensions")))
+    if (f->layer_dir.len > 0 && exists_below(f->layer_dir, "extensions"))
         return true;
     return f->debug || f->n_entrypoint > 0 || f->n_command > 0;
 }

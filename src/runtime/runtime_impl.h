@@ -26,7 +26,9 @@ struct telemetry;
 struct pool;
 
 #define RUNTIME_SCRATCH_BYTES (64 * 1024)
-#define RUNTIME_SPARE_KINDS (INTERPRETERS_MAX + 1) // interpreters in their order, then custom
+#define RUNTIME_SIZED_KINDS 8 // Java for one memory size each
+// Interpreters in their order, then custom, then the sized ones; see kinds.c.
+#define RUNTIME_SPARE_KINDS (INTERPRETERS_MAX + 1 + RUNTIME_SIZED_KINDS)
 #define RUNTIME_CUSTOM_KIND INTERPRETERS_MAX
 #define RUNTIME_NO_KIND UINT32_MAX
 
@@ -309,6 +311,8 @@ void environment_shutdown(struct environment *env, const char *reason);
 // Asks it to end if it is idle; from any thread, under the pool's lock.
 void environment_retire(struct environment *env);
 
+void environment_warm(struct environment *env); // a spare is ready, see kind_warms_up()
+
 // What the runtime says, by either protocol.
 void environment_initialised(struct environment *env);
 void environment_init_failed(struct environment *env, struct str type, struct str body);
@@ -341,10 +345,17 @@ int environment_spec_bind(struct environment *env, struct arena *a, struct sandb
 int environment_spec_extension(struct environment *env, struct arena *a, struct str name,
                                struct sandbox_program *program, struct err *err);
 int environment_init_frame(struct environment *env, struct buf *out, struct err *err);
+void function_run_as(const struct environment *env, char version[static 64]);
+
+// kinds.c; any thread
 unsigned runtime_kind(const struct function_config *f); // RUNTIME_NO_KIND: cannot run here
 // What a managed runtime's functions are run with; NULL: custom, or nothing here can.
 const struct interpreter *runtime_interpreter(struct str runtime_name);
-void function_run_as(const struct environment *env, char version[static 64]);
+const struct interpreter *kind_interpreter(unsigned kind); // of a framed runtime; NULL: custom
+unsigned kind_memory_mb(unsigned kind);                    // it was made for; 0: for any
+bool kind_has_spares(unsigned kind);
+bool kind_warms_up(unsigned kind); // its spares say by a frame when they are ready
+bool kind_java_client(void);       // whether AWS's runtime interface client is installed
 
 // control.c: the framed socket
 int control_open(struct environment *env, struct err *err);

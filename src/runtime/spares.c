@@ -54,7 +54,7 @@ void spares_refill_soon(struct home *h)
 
 void spare_want(struct home *h, unsigned kind)
 {
-    if (kind >= RUNTIME_SPARE_KINDS || runtime.config.spares == 0)
+    if (!kind_has_spares(kind) || runtime.config.spares == 0)
         return;
     if (atomic_exchange(&h->spares_wanted[kind], true))
         return;
@@ -70,7 +70,7 @@ struct environment *spare_take(struct home *h, unsigned kind)
 {
     struct list *link;
 
-    if (kind >= RUNTIME_SPARE_KINDS || runtime.config.spares == 0)
+    if (!kind_has_spares(kind) || runtime.config.spares == 0)
         return NULL;
     spare_want(h, kind);
     if (list_empty(&h->spares[kind])) {

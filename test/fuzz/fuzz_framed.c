@@ -85,6 +85,12 @@ void output_add(struct environment *env, enum output_origin origin, int64_t time
     frames++;
 }
 
+void environment_warm(struct environment *env)
+{
+    FUZZ_CHECK(env->state != ENV_SPARE);
+    frames++;
+}
+
 void stream_begin(struct environment *env, struct str content_type)
 {
     (void)content_type;
