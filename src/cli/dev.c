@@ -9,30 +9,27 @@
 #include "cli/deploy.h"
 #include "cli/logs.h"
 #include "cli/verb.h"
-#include "os/fd.h"
+#include "os/folder_watch.h"
 #include "os/time.h"
 
 #include <errno.h>
-#include <fts.h>
 #include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
-#include <sys/inotify.h>
 #include <sys/stat.h>
 
 #define LOOK_MS 150     // between two looks at the log
 #define QUIET_MS 50     // after an event that says only that a file is being written
 #define COMPLETE_MS 5   // after one that says that it is complete
 #define LONGEST_MS 1000 // never wait longer than this for quiet
-#define WATCHED                                                                                    \
-    (IN_MODIFY | IN_CLOSE_WRITE | IN_MOVED_TO | IN_MOVED_FROM | IN_CREATE | IN_DELETE | IN_ATTRIB)
 
 struct dev {
     struct deploy deploy;
     struct logs logs;
     const char *dir;
-    int watch_fd;
+    struct folder_watch watch;
+    bool away;                  // the folder is not there
     char changed[NAME_MAX + 1]; // what this round is about
     int64_t changed_ns;         // when its first event was seen
     bool pending;               // something changed since the last package was made
@@ -51,82 +48,50 @@ static void on_signal(int signal_number)
 // ---- watching
 // ------------------------------------------------------------------------------------
 
-// Watches every folder below; one that is watched already stays so.
-static int watch_all(struct dev *d, struct err *err)
+static void note_event(void *ctx, const struct folder_event *e)
 {
-    char *const roots[] = {(char *)d->dir, NULL};
-    FTS *tree = fts_open(roots, FTS_PHYSICAL | FTS_COMFOLLOW | FTS_NOCHDIR, NULL);
-    FTSENT *e;
-    int r = 0;
+    struct dev *d = ctx;
 
-    if (!tree)
-        return err_errno(err, errno, "read %s", d->dir);
-    while (r == 0 && (e = fts_read(tree))) {
-        if (e->fts_level > 0 && package_leaves_out(e->fts_name)) {
-            fts_set(tree, e, FTS_SKIP);
-            continue;
-        }
-        if (e->fts_info != FTS_D)
-            continue;
-        if (inotify_add_watch(d->watch_fd, e->fts_accpath, WATCHED | IN_ONLYDIR) >= 0)
-            continue;
-        if (errno == ENOSPC)
-            r = err_set(err, -ENOSPC,
-                        "%s has more folders than may be watched; raise "
-                        "/proc/sys/fs/inotify/max_user_watches",
-                        d->dir);
-        else if (errno != ENOENT && errno != ENOTDIR) // gone already: its parent's event says so
-            r = err_errno(err, errno, "watch %s", e->fts_path);
-    }
-    fts_close(tree);
-    return r;
-}
-
-static void note_event(struct dev *d, const struct inotify_event *e, bool *folders)
-{
-    const char *name = e->len ? e->name : "";
-
-    if (e->mask & IN_Q_OVERFLOW) {
-        *folders = true;
-    } else if (name[0] == '\0' || package_leaves_out(name)) {
-        return; // of a folder itself: its parent tells the same
-    }
-    if (e->mask & IN_ISDIR)
-        *folders = true;
     if (!d->pending)
         d->changed_ns = os_mono_ns();
     // The name that a file has in the end, not the one under which an editor wrote it.
-    if (!d->pending || (e->mask & (IN_CLOSE_WRITE | IN_MOVED_TO)))
-        snprintf(d->changed, sizeof(d->changed), "%s", name[0] ? name : "the folder");
+    if (!d->pending || e->complete)
+        snprintf(d->changed, sizeof(d->changed), "%s", e->name[0] ? e->name : "the folder");
     d->pending = true;
-    d->complete = !(e->mask & (IN_MODIFY | IN_CREATE)) || (e->mask & IN_ISDIR);
+    d->complete = e->complete;
+}
+
+// The folder itself may be away for a moment: a build that makes it anew.
+static int walk(struct dev *d, struct err *err)
+{
+    int r = folder_watch_walk(&d->watch, err);
+
+    d->away = r == -ENOENT || r == -ENOTDIR;
+    return d->away ? 0 : r;
 }
 
 // Takes what inotify has, waiting at most this long for the first: 1 when there was something.
 static int take_events(struct dev *d, int wait_ms, struct err *err)
 {
-    _Alignas(struct inotify_event) char events[16384];
-    struct pollfd p = {.fd = d->watch_fd, .events = POLLIN};
-    bool folders = false;
-    int r = poll(&p, 1, wait_ms);
-    ssize_t n;
+    struct pollfd p = {.fd = d->watch.fd, .events = POLLIN};
+    bool away = d->away;
+    int found, r;
 
-    if (r < 0)
+    if (poll(&p, 1, wait_ms) < 0)
         return errno == EINTR ? 0 : err_errno(err, errno, "poll");
-    if (r == 0)
-        return 0;
-    while ((n = read(d->watch_fd, events, sizeof(events))) > 0)
-        for (char *at = events; at < events + n;) {
-            const struct inotify_event *e = (const struct inotify_event *)at;
-            note_event(d, e, &folders);
-            at += sizeof(*e) + e->len;
-        }
-    if (folders) {
-        r = watch_all(d, err);
+    found = folder_watch_read(&d->watch, note_event, d);
+    if (found < 0)
+        return err_errno(err, -found, "inotify");
+    if (away || (found & FOLDER_WALK)) {
+        r = walk(d, err);
         if (r < 0)
             return r;
+        if (away && !d->away) { // it is back, and nobody saw what happened to it
+            note_event(d, &(struct folder_event){.name = "", .complete = true});
+            found |= FOLDER_CHANGED;
+        }
     }
-    return 1;
+    return found ? 1 : 0;
 }
 
 static int wait_quiet(struct dev *d, struct err *err)
@@ -209,11 +174,10 @@ static int dev(struct dev *d, struct err *err)
     struct arena *a = &d->deploy.client.arena;
     int r;
 
-    d->watch_fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
-    if (d->watch_fd < 0)
-        return err_errno(err, errno, "inotify");
+    r = folder_watch_open(&d->watch, d->dir, package_leaves_out, err);
     // Watched before it is read: no change falls between the two.
-    r = watch_all(d, err);
+    if (r == 0)
+        r = folder_watch_walk(&d->watch, err);
     if (r == 0) {
         d->logs.follow = true;
         d->logs.begin_ms = os_now_ms();
@@ -245,7 +209,7 @@ static int dev(struct dev *d, struct err *err)
 int dev_main(int argc, char **argv)
 {
     const struct sigaction action = {.sa_handler = on_signal}; // no SA_RESTART: poll() ends
-    struct dev d = {.watch_fd = -1};
+    struct dev d = {.watch.fd = -1};
     struct arena names;
     struct arg_words words;
     struct err err = ERR_INIT;
@@ -279,7 +243,7 @@ int dev_main(int argc, char **argv)
         sigaction(SIGTERM, &action, NULL);
         code = dev(&d, &err) < 0 ? cli_fail(&err) : EXIT_FINE;
     }
-    closep(&d.watch_fd);
+    folder_watch_close(&d.watch);
     arena_finish(&names);
     logs_finish(&d.logs);
     client_finish(&d.deploy.client);

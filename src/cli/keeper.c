@@ -1,5 +1,6 @@
 // keeper.c - the keeper process, as main starts it.
 #include "base/cleanup.h"
+#include "cli/hot_folders.h"
 #include "cli/link.h"
 #include "cli/settings.h"
 #include "cli/verb.h"
@@ -11,21 +12,12 @@
 #include <stdio.h>
 #include <unistd.h>
 
-// "path:path:…" taken apart in place.
-static void list_interpreters(char *paths, struct keeper_config *config)
-{
-    char *save = NULL;
-
-    for (char *p = strtok_r(paths, ":", &save);
-         p && config->n_interpreters < KEEPER_MAX_INTERPRETERS; p = strtok_r(NULL, ":", &save))
-        config->interpreters[config->n_interpreters++] = p;
-}
-
 int keeper_child_main(int argc, char **argv)
 {
     _cleanup_(config_destroyp) struct config *c = NULL;
     _cleanup_(buf_finishp) struct buf text = {0};
     _cleanup_free_ char *interpreters = NULL;
+    _cleanup_free_ char *folders = NULL;
     struct keeper_config config = {0};
     char runtime_dir[SANDBOX_MAX_PATH];
     struct err err = ERR_INIT;
@@ -56,7 +48,13 @@ int keeper_child_main(int argc, char **argv)
     if (config_cstr(c, "run-interpreters")) {
         interpreters = strdup(config_cstr(c, "run-interpreters"));
         if (interpreters)
-            list_interpreters(interpreters, &config);
+            config.n_interpreters =
+                paths_split(interpreters, config.interpreters, KEEPER_MAX_INTERPRETERS);
+    }
+    if (config_cstr(c, "hot-reload")) {
+        folders = strdup(config_cstr(c, "hot-reload"));
+        if (folders)
+            config.n_hot_dirs = paths_split(folders, config.hot_dirs, KEEPER_MAX_HOT_DIRS);
     }
     if (sandbox_degree_parse(config_str(c, "isolation"), &config.degree) < 0)
         return EXIT_USAGE;

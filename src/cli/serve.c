@@ -4,6 +4,7 @@
 // stays as small as that: it answers no request and opens no store. Its listeners stay open while
 // a server is started again, so clients wait instead of being refused.
 #include "base/cleanup.h"
+#include "cli/hot_folders.h"
 #include "cli/processes.h"
 #include "cli/settings.h"
 #include "cli/verb.h"
@@ -352,6 +353,17 @@ static void say_ready(void *ctx)
     }
 }
 
+static int settle_hot_folders(struct serve *s, struct buf *text, struct err *err)
+{
+    _cleanup_(buf_finishp) struct buf folders = {0};
+
+    buf_init(&folders, 64 * 1024);
+    int r = hot_folders_settle(config_cstr(s->config, "hot-reload"), s->data_dir, &folders, err);
+    if (r == 0 && folders.len > 0)
+        settings_dump_one(text, "hot-reload", folders.ptr);
+    return r;
+}
+
 static int run_children(struct serve *s, struct err *err)
 {
     struct buf text;
@@ -374,7 +386,9 @@ static int run_children(struct serve *s, struct err *err)
         settings_dump_one(&text, numbers[i].name, number);
     }
     settings_dump_one(&text, "run-has-tls", s->tls_fd >= 0 ? "true" : "false");
-    r = find_interpreters(s, &text, err);
+    r = settle_hot_folders(s, &text, err);
+    if (r == 0)
+        r = find_interpreters(s, &text, err);
     if (r == 0)
         r = write_bootstraps(s, err);
     if (r < 0) {

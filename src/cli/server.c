@@ -17,6 +17,7 @@
 #include "os/time.h"
 #include "os/worker.h"
 #include "runtime/runtime.h"
+#include "services/lambda/lambda.h"
 #include "triggers/triggers.h"
 
 #include <errno.h>
@@ -89,6 +90,8 @@ static void prepare_process(void)
 static int start_engine(struct server *s, struct err *err)
 {
     const struct config *c = s->config;
+
+    lambda_set_hot_folders(config_cstr(c, "hot-reload"));
     const struct engine_config config = {
         .data_dir = config_cstr(c, "data-dir"),
         .region = config_cstr(c, "region"),

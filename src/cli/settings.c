@@ -46,6 +46,10 @@ static const struct config_setting table[] = {
     {"outbound-networks", CONFIG_STRING, NULL, 0, 0, NULL,
      "networks that functions with VpcConfig subnets may reach: 10.0.0.0/8,192.0.2.7; default "
      "none"},
+    {"hot-reload", CONFIG_STRING, NULL, 0, 0, NULL,
+     "folders, FOLDER:FOLDER, whose code functions of the bucket hot-reload run from where it "
+     "lies; "
+     "default none"},
     {"idle-after", CONFIG_DURATION, "5m", 1000, 24 * HOUR_MS, NULL,
      "an environment that was not used for so long ends"},
     {"freeze-after", CONFIG_DURATION, "2s", 0, 24 * HOUR_MS, NULL,

@@ -111,7 +111,7 @@ void function_config_seal(struct function_config *f)
     if (f->image_dir.len > 0) { // a root file system of its own: nothing waiting can become it
         f->own_start = true;
         f->bootstrap_missing = f->n_entrypoint + f->n_command == 0;
-        f->generation = atomic_fetch_add(&last_generation, 1) + 1;
+        function_config_renew(f);
         return;
     }
     if (f->layer_dir.len > 0)
@@ -125,6 +125,27 @@ void function_config_seal(struct function_config *f)
             f->bootstrap_missing = false;
         }
     }
+    function_config_renew(f);
+}
+
+struct function_config *function_config_again(struct function_config *f)
+{
+    size_t from = offsetof(struct function_config, generation);
+    struct function_config *again = function_config_new();
+
+    if (!again)
+        return NULL;
+    memcpy((char *)again + from, (const char *)f + from,
+           offsetof(struct function_config, pool) - from);
+    again->shared = function_config_ref(f->shared ? f->shared : f);
+    again->own_start = again->bootstrap_in_layer = again->bootstrap_missing = false;
+    again->n_extensions = 0;
+    function_config_seal(again);
+    return again;
+}
+
+void function_config_renew(struct function_config *f)
+{
     f->generation = atomic_fetch_add(&last_generation, 1) + 1;
 }
 
@@ -139,6 +160,7 @@ void function_config_unref(struct function_config *f)
     if (!f || atomic_fetch_sub_explicit(&f->refs, 1, memory_order_acq_rel) != 1)
         return;
     arena_finish(&f->arena);
+    function_config_unref(f->shared);
     free(f);
 }
 

@@ -33,6 +33,8 @@ struct function_variable {
 struct function_config {
     struct arena arena; // owns every string below
     atomic_uint refs;
+    struct function_config *shared; // holds what the strings of a copy lie in; else NULL
+    // What function_config_again() copies begins here and ends before `pool`.
     uint64_t generation; // set by seal: larger is newer, unique in the process
 
     struct str account, region;
@@ -83,6 +85,11 @@ struct function_config {
 struct function_config *function_config_new(void);
 // Copies `s` into the config's arena.
 struct str function_config_str(struct function_config *f, struct str s);
+// A copy that shares everything with `f` but is newer, and sealed: what code_dir holds has changed.
+// NULL when out of memory.
+struct function_config *function_config_again(struct function_config *f);
+// Newer than all that were sealed before; for one that nobody else has yet.
+void function_config_renew(struct function_config *f);
 // Looks into code_dir and layer_dir (which are complete by now): may block on the disk.
 void function_config_seal(struct function_config *f);
 struct function_config *function_config_ref(struct function_config *f);

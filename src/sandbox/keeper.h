@@ -23,7 +23,9 @@ struct keeper_config {
     // below /usr (its prefix: the parent of its bin folder) is bound read-only at the same place.
     const char *interpreters[KEEPER_MAX_INTERPRETERS];
     unsigned n_interpreters;
-    const char *hot_dirs[KEEPER_MAX_HOT_DIRS]; // directories that `binding.hot` may name
+    // Directories that `binding.hot` may name, and any below them: absolute, without symbolic
+    // links.
+    const char *hot_dirs[KEEPER_MAX_HOT_DIRS];
     unsigned n_hot_dirs;
     unsigned max_sandboxes; // 0: KEEPER_MAX_SANDBOXES
     // Whole sandboxes held ready, without code. 0: 8; KEEPER_NO_SPARES: each is made when asked

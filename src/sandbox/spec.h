@@ -59,7 +59,7 @@ struct sandbox_binding {
     uint32_t tmp_mb;    // size of /tmp. 0: SANDBOX_MIN_TMP_MB
     uint32_t pids;      // processes and threads. 0: 1024, as on AWS
     // The working directory behind SANDBOX_HOT code (the local loop) is not below code/ but one
-    // of the directories the operator listed at start; code_dir is then absolute.
+    // of the directories the operator listed at start, or below one; code_dir is then absolute.
     bool hot;
     // Networks that may be reached, "10.0.0.0/8", "1.2.3.4", "0.0.0.0/0" (outbound.h); none: no
     // network but the sandbox's own loopback.

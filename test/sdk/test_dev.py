@@ -173,13 +173,6 @@ def test_wrong_calls(daemon, scratch):
     assert daemon.cli("dev", scratch, "--timeout", "soon").returncode == 2
 
 
-def test_the_hot_reload_bucket_is_said_to_be_missing(lam, scratch):
-    with pytest.raises(lam.exceptions.InvalidParameterValueException, match="lambkin dev"):
-        lam.create_function(FunctionName=unique_name("hot"), Runtime="python3.12",
-                            Handler="app.handler", Role="arn:aws:iam::000000000000:role/r",
-                            Code={"S3Bucket": "hot-reload", "S3Key": scratch})
-
-
 # ---- init ----------------------------------------------------------------------------------------
 
 @pytest.mark.parametrize("language", LANGUAGES)

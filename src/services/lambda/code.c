@@ -28,10 +28,8 @@ int code_store(struct lambda *l, struct call *c, const struct code_source *code,
         if (!str_is_null(code->zip))
             return lambda_invalid(err, "Please do not provide other FunctionCode parameters when "
                                        "providing a ZipFile.");
-        if (str_eq(code->s3_bucket, STR("hot-reload"))) // LocalStack's convention
-            return lambda_invalid(err, "Lambkin does not mount folders by the bucket hot-reload: "
-                                       "`lambkin dev DIR --name FUNCTION` deploys a folder again "
-                                       "whenever something in it is saved.");
+        if (str_eq(code->s3_bucket, STR(HOT_BUCKET)))
+            return lambda_invalid(err, "The bucket " HOT_BUCKET " is for the code of functions.");
         return lambda_invalid(err,
                               "Error occurred while GetObject. S3 Error Code: NoSuchBucket. S3 "
                               "Error Message: The specified bucket does not exist: %.*s (Lambkin "
@@ -50,6 +48,17 @@ int code_store(struct lambda *l, struct call *c, const struct code_source *code,
     }
     return dry_run ? package_check(l->code_dir, code->zip, max_bytes, out, err)
                    : package_store(l->code_dir, code->zip, max_bytes, out, err);
+}
+
+int function_code_store(struct lambda *l, struct call *c, const struct code_source *code,
+                        const struct config_layers *layers, bool dry_run, struct package *out,
+                        struct err *err)
+{
+    if (str_is_null(code->zip) && code->image_uri.len == 0 &&
+        str_eq(code->s3_bucket, STR(HOT_BUCKET)))
+        return hot_code_store(c, code->s3_key, out, err);
+    return code_store(l, c, code, PACKAGE_MAX_UNPACKED_BYTES - layers->unpacked_bytes, dry_run, out,
+                      err);
 }
 
 int image_code_store(struct lambda *l, struct call *c, struct str uri, struct package *out,
@@ -102,7 +111,8 @@ void code_prepare(struct lambda *l, struct str runtime, const char *sha256, cons
     if (!str_starts(runtime, STR("python")))
         return;
     struct runtime_choice choice = runtime_choose(runtime);
-    package_compile_python(l->code_dir, sha256, choice.interpreter, "/var/task");
+    if (sha256)
+        package_compile_python(l->code_dir, sha256, choice.interpreter, "/var/task");
     if (layer_tree[0])
         package_compile_python(l->code_dir, layer_tree, choice.interpreter, "/opt");
 }

@@ -29,6 +29,7 @@ static const struct store_migration migrations[] = {
      " region TEXT NOT NULL, doc TEXT NOT NULL) {clustered};"},
     {"container images", "ALTER TABLE versions ADD COLUMN image_uri TEXT;"},
     {"tags of event source mappings", "ALTER TABLE mappings ADD COLUMN tags TEXT;"},
+    {"hot reloading", "ALTER TABLE versions ADD COLUMN hot_folder TEXT;"},
 };
 
 int lambda_store_open(struct lambda *l, struct err *err)
@@ -102,13 +103,14 @@ int fn_store_version(struct store_tx *tx, struct lambda *l, const struct fn *f,
     int64_t n = store_exec(
         tx, err,
         "INSERT INTO versions (account, region, name, number, sha256, layers, doc, environment,"
-        " image_uri) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+        " image_uri, hot_folder) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
         " ON CONFLICT (account, region, name, number) DO UPDATE SET"
         " sha256 = excluded.sha256, layers = excluded.layers, doc = excluded.doc,"
-        " environment = excluded.environment, image_uri = excluded.image_uri",
+        " environment = excluded.environment, image_uri = excluded.image_uri,"
+        " hot_folder = excluded.hot_folder",
         SQL_STR(f->account), SQL_STR(f->region), SQL_STR(f->name), SQL_I64((int64_t)v->number),
         SQL_CSTR(v->sha256), SQL_STR(buf_str(&layers)), SQL_STR(doc), SQL_BLOB(box),
-        SQL_STR(v->image_uri));
+        SQL_STR(v->image_uri), SQL_STR(v->hot_folder));
     return n < 0 ? (int)n : 0;
 }
 
@@ -236,6 +238,7 @@ static int load_version(struct lambda *l, struct store_stmt *s, struct err *err)
         .number = number,
         .sha256 = arena_cstr(&a, store_col_str(s, 4)),
         .image_uri = store_col_is_null(s, 8) ? STR_NULL : store_col_str(s, 8),
+        .hot_folder = store_col_is_null(s, 9) ? STR_NULL : store_col_str(s, 9),
         .layer_sha256 = layers,
         .n_layers = parse_layers(store_col_str(s, 5), layers),
     };
@@ -260,7 +263,7 @@ static int load_versions(struct lambda *l, struct store_tx *tx, struct err *err)
     _cleanup_(store_resetp) struct store_stmt *s = NULL;
     int r = store_select(tx, &s, err,
                          "SELECT account, region, name, number, sha256, layers, doc, environment,"
-                         " image_uri FROM versions");
+                         " image_uri, hot_folder FROM versions");
 
     if (r < 0)
         return r;

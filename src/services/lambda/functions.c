@@ -20,6 +20,12 @@ static uint64_t layer_bytes(struct lambda *l, const struct config_layers *layers
     return bytes;
 }
 
+// What is compiled of it; nothing of a folder that is not ours.
+static const char *package_tree(const struct package *p)
+{
+    return p->hot_folder.len > 0 ? NULL : p->sha256;
+}
+
 static void set_code(struct call *c, const struct package *p,
                      struct lambda_function_configuration *out)
 {
@@ -141,14 +147,13 @@ int lambda_create_function(struct call *c, const struct lambda_create_function_i
     if (fn_config_is_image(&config))
         r = image_code_store(l, c, in->code->image_uri, &package, err);
     else
-        r = code_store(l, c, &code, PACKAGE_MAX_UNPACKED_BYTES - layers.unpacked_bytes, false,
-                       &package, err);
+        r = function_code_store(l, c, &code, &layers, false, &package, err);
     if (r < 0)
         return r;
     r = layers_merge(l, &layers, err);
     if (r < 0)
         return r;
-    code_prepare(l, config.runtime, package.sha256, layers.tree);
+    code_prepare(l, config.runtime, package_tree(&package), layers.tree);
 
     _cleanup_(lambda_change_end) struct lambda *locked = lambda_change(c);
     _cleanup_(fn_freep) struct fn *f = fn_new(c->account, c->region, name);
@@ -166,6 +171,7 @@ int lambda_create_function(struct call *c, const struct lambda_create_function_i
     config.version = STR(LAMBDA_LATEST);
     touch(c, &config);
     struct version_parts parts = version_parts_of(f, 0, package.sha256, &layers);
+    parts.hot_folder = package.hot_folder;
     if (package.image)
         parts.image_uri = in->code->image_uri;
     r = fn_version_new(l, &parts, &config, &latest, err);
@@ -237,8 +243,12 @@ int lambda_get_function(struct call *c, const struct lambda_get_function_in *in,
     *out->configuration = *v->config;
     out->configuration->function_arn = t.arn;
     out->code->repository_type = STR("S3");
-    r = fn_config_is_image(v->config) ? image_code_location(c, v, out->code, err)
-                                      : code_location(l, c, v->sha256, &out->code->location, err);
+    if (fn_config_is_image(v->config))
+        r = image_code_location(c, v, out->code, err);
+    else if (v->hot)
+        out->code->location = arena_printf(c->arena, "file://%.*s", STR_ARG(v->hot_folder));
+    else
+        r = code_location(l, c, v->sha256, &out->code->location, err);
     if (r < 0)
         return r;
     struct fn_record *tags = fn_record_of(t.fn, RECORD_TAGS, STR(""));
@@ -278,6 +288,7 @@ static int replace_latest(struct lambda *l, struct fn *f, struct fn_version *lat
         r = store_commit(&tx, err);
     if (r < 0)
         return r;
+    hot_version_replaced(fn_version_number(f, v->number), v);
     struct function_config *snapshot = function_config_ref(v->snapshot);
     fn_put_version(l, f, TAKE_PTR(v));
     if (p) {
@@ -315,6 +326,7 @@ int lambda_update_function_code(struct call *c, const struct lambda_update_funct
         if (r < 0)
             return r;
         version_layers(v, &layers);
+        layers.unpacked_bytes = layer_bytes(look, &layers);
         runtime = arena_str(c->arena, v->config->runtime);
         image = fn_config_is_image(v->config);
     }
@@ -324,12 +336,11 @@ int lambda_update_function_code(struct call *c, const struct lambda_update_funct
     if (image)
         r = image_code_store(l, c, in->image_uri, &package, err);
     else
-        r = code_store(l, c, &code, PACKAGE_MAX_UNPACKED_BYTES - layer_bytes(l, &layers), dry_run,
-                       &package, err);
+        r = function_code_store(l, c, &code, &layers, dry_run, &package, err);
     if (r < 0)
         return r;
     if (!dry_run)
-        code_prepare(l, runtime, package.sha256, layers.tree);
+        code_prepare(l, runtime, package_tree(&package), layers.tree);
 
     _cleanup_(lambda_change_end) struct lambda *locked = lambda_change(c);
     struct fn_target t;
@@ -361,6 +372,7 @@ int lambda_update_function_code(struct call *c, const struct lambda_update_funct
     if (dry_run)
         return 0;
     struct version_parts parts = version_parts_of(t.fn, 0, package.sha256, &layers);
+    parts.hot_folder = package.hot_folder;
     if (image)
         parts.image_uri = in->image_uri;
     r = fn_version_new(l, &parts, &config, &latest, err);
@@ -383,7 +395,7 @@ static int update_configuration(struct call *c,
                                 const struct lambda_update_function_configuration_in *in,
                                 struct lambda_function_configuration *out,
                                 struct config_layers *layers, char sha256[static SHA256_HEX_BYTES],
-                                struct err *err)
+                                bool *hot, struct err *err)
 {
     _cleanup_(lambda_change_end) struct lambda *l = lambda_change(c);
     struct fn_target t;
@@ -411,9 +423,11 @@ static int update_configuration(struct call *c,
                               "of %llu bytes.",
                               (unsigned long long)PACKAGE_MAX_UNPACKED_BYTES);
     memcpy(sha256, v->sha256, SHA256_HEX_BYTES);
+    *hot = v->hot != NULL;
     touch(c, out);
     struct version_parts parts = version_parts_of(t.fn, 0, v->sha256, layers);
     parts.image_uri = v->image_uri;
+    parts.hot_folder = v->hot_folder;
     r = fn_version_new(l, &parts, out, &latest, err);
     if (r == 0)
         r = replace_latest(l, t.fn, latest, NULL, err);
@@ -437,12 +451,13 @@ int lambda_update_function_configuration(struct call *c,
     // is wrong with the layers is said there.
     if (in->layers.n > 1 && fn_config_layers(c, &in->layers, &shown, &layers, &ignored) == 0)
         layers_merge(lambda_of(c), &layers, &ignored);
-    int r = update_configuration(c, in, out, &layers, sha256, err);
+    bool hot = false;
+    int r = update_configuration(c, in, out, &layers, sha256, &hot, err);
 
     // Without the lock: compiling takes long, and an environment that starts meanwhile only starts
     // a little later than it could.
     if (r == 0 && (in->runtime.len > 0 || in->layers.n > 0))
-        code_prepare(lambda_of(c), out->runtime, sha256, layers.tree);
+        code_prepare(lambda_of(c), out->runtime, hot ? NULL : sha256, layers.tree);
     return r;
 }
 

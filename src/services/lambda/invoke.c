@@ -69,7 +69,7 @@ static int resolve(struct lambda *l, struct call *c, struct str name, struct str
                        STR_ARG(v->config->environment->error->message));
     if (v->snapshot->snap_start && !str_eq(v->config->state, STR("Active")))
         return snapstart_refuse(v, err);
-    *config = function_config_ref(v->snapshot);
+    *config = fn_version_snapshot(v);
     return 0;
 }
 

@@ -75,6 +75,10 @@ void lambda_set_mappings_changed(void (*fn)(void *ctx, struct str uuid), void *c
 int lambda_mapping_report(struct engine *e, struct str uuid, struct str state,
                           struct str last_result, struct err *err);
 
+// The folders, "/a:/b", whose code may be run from where it lies (hot.c); absolute, without
+// symbolic links. NULL or "": none. Before the engine starts.
+void lambda_set_hot_folders(const char *list);
+
 // --- function URLs (the HTTP edge answers them) ---
 
 struct lambda_url {

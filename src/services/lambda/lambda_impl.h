@@ -42,6 +42,12 @@ struct fn_version {
     char layer_sha256[LAMBDA_MAX_LAYERS][SHA256_HEX_BYTES];
     unsigned n_layers;
     char layer_tree[SHA256_HEX_BYTES]; // of all of them together; "" without layers
+    // hot.c, under the folder's lock: a folder of the host is the code.
+    struct str hot_folder; // its path; absent for a package
+    struct hot_folder *hot;
+    struct function_config *hot_snapshot; // what environments see since hot_changes
+    uint64_t hot_changes;
+    bool hot_replaced; // there is a newer version under its number: no more of them
 };
 
 // Everything else that belongs to a function, by kind and qualifier.
@@ -182,7 +188,7 @@ struct version_parts {
     struct str account, region, name;
     uint64_t number;
     const char *sha256;
-    struct str image_uri;
+    struct str image_uri, hot_folder; // absent for a package
     const char (*layer_sha256)[SHA256_HEX_BYTES];
     unsigned n_layers;
 };
@@ -275,9 +281,16 @@ struct code_source {
 };
 int code_store(struct lambda *l, struct call *c, const struct code_source *code, uint64_t max_bytes,
                bool dry_run, struct package *out, struct err *err);
+// For a function: with its layers it has no more than AWS allows; also a folder of the host.
+int function_code_store(struct lambda *l, struct call *c, const struct code_source *code,
+                        const struct config_layers *layers, bool dry_run, struct package *out,
+                        struct err *err);
 // The same for a container image.
 int image_code_store(struct lambda *l, struct call *c, struct str uri, struct package *out,
                      struct err *err);
+// hot.c: the same for a folder of the host, by LocalStack's bucket "hot-reload".
+#define HOT_BUCKET "hot-reload"
+int hot_code_store(struct call *c, struct str key, struct package *out, struct err *err);
 // Where GetFunction says that the code is.
 int image_code_location(struct call *c, const struct fn_version *v,
                         struct lambda_function_code_location *out, struct err *err);
@@ -287,12 +300,24 @@ static inline bool fn_config_is_image(const struct lambda_function_configuration
 {
     return str_eq(c->package_type, STR("Image"));
 }
-// Compiles what the runtime of this name wants compiled, in the code and in the layers' tree.
+// Compiles what the runtime of this name wants compiled, in the code (NULL: there is no package)
+// and in the layers' tree.
 void code_prepare(struct lambda *l, struct str runtime, const char *sha256, const char *layer_tree);
 // A presigned URL of a package, for GetFunction and GetLayerVersion.
 int code_location(struct lambda *l, struct call *c, const char *sha256, struct str *out,
                   struct err *err);
 int code_site_open(struct engine *e, struct lambda *l, struct err *err);
+
+// --- hot.c ---
+
+// The folder of that path, which need not be there; *out is a reference. Does not look at it.
+int hot_folder_open(const char *path, struct hot_folder **out, struct err *err);
+void hot_folder_unref(struct hot_folder *h); // accepts NULL
+// What environments see of the version now: a reference. Does not block but for a look at a folder
+// whose code changed.
+struct function_config *fn_version_snapshot(struct fn_version *v);
+// Before `by` takes the place of `old` (NULL: nobody's): from here on its snapshot is the newest.
+void hot_version_replaced(struct fn_version *old, struct fn_version *by);
 
 // --- layers.c ---
 

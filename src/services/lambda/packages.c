@@ -26,7 +26,7 @@
 // syncfs() is cheaper.
 #define SYNC_EACH_MAX 64
 
-static void digests(struct str zip, struct package *p)
+void package_digests(struct str zip, struct package *p)
 {
     uint8_t sha[SHA256_BYTES];
     struct buf b;
@@ -151,7 +151,7 @@ int package_store(const char *code_dir, struct str zip, uint64_t max_bytes, stru
     char aside[32];
     int r;
 
-    digests(zip, &p);
+    package_digests(zip, &p);
     _cleanup_close_ int code_fd = open(code_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (code_fd < 0)
         return err_errno(err, errno, "open %s", code_dir);
@@ -188,7 +188,7 @@ int package_check(const char *code_dir, struct str zip, uint64_t max_bytes, stru
     struct package p = {0};
     char aside[32];
 
-    digests(zip, &p);
+    package_digests(zip, &p);
     _cleanup_close_ int code_fd = open(code_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (code_fd < 0)
         return err_errno(err, errno, "open %s", code_dir);

@@ -19,7 +19,11 @@ struct package {
     char sha256[SHA256_HEX_BYTES];                // lower case hex
     char sha256_base64[PACKAGE_SHA_BASE64_BYTES]; // CodeSha256
     uint64_t zip_bytes, unpacked_bytes;
+    struct str hot_folder; // hot.c: a folder of the host that is the code; else absent
 };
+
+// Sets the digests and the size of these bytes.
+void package_digests(struct str zip, struct package *p);
 
 // Unpacks `zip` below code_dir (or finds it there) and answers its facts; durable on return.
 // AWS's errors for what is wrong with it. `max_bytes` is what it may unpack to.

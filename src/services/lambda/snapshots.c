@@ -220,7 +220,8 @@ static int snapshot_make(struct lambda *l, struct fn_version *v, const struct ve
     f->timeout_ms = (unsigned)WIRE_GET(c, timeout, 3) * 1000;
     bool is_image = fn_config_is_image(c);
     if (!is_image)
-        f->code_dir = code_path(f, l->code_dir, v->sha256);
+        f->code_dir = str_is_null(p->hot_folder) ? code_path(f, l->code_dir, v->sha256)
+                                                 : function_config_str(f, p->hot_folder);
     if (v->layer_tree[0])
         f->layer_dir = code_path(f, l->code_dir, v->layer_tree);
     if (c->logging_config) {
@@ -234,8 +235,8 @@ static int snapshot_make(struct lambda *l, struct fn_version *v, const struct ve
         f->app_log_level = f->system_log_level = FUNCTION_LOG_INFO;
     }
     f->tracing_active = c->tracing_config && str_eq(c->tracing_config->mode, STR("Active"));
-    f->snap_start =
-        v->number > 0 && c->snap_start && str_eq(c->snap_start->apply_on, STR("PublishedVersions"));
+    f->snap_start = v->number > 0 && !v->hot && c->snap_start &&
+                    str_eq(c->snap_start->apply_on, STR("PublishedVersions"));
     f->network = c->vpc_config && c->vpc_config->subnet_ids.n > 0;
     if (snapshot_variables(f, c) < 0 || str_is_null(f->arn) ||
         (!is_image && str_is_null(f->code_dir)) || (v->layer_tree[0] && !f->layer_dir.len))
@@ -318,6 +319,13 @@ int fn_version_from_docs(struct lambda *l, const struct version_parts *p, struct
         config->environment = e;
     }
     v->config = config;
+    if (!str_is_null(p->hot_folder)) {
+        const char *folder = arena_cstr(&v->arena, p->hot_folder);
+        r = folder ? hot_folder_open(folder, &v->hot, err) : -ENOMEM;
+        if (r < 0)
+            return r;
+        v->hot_folder = str_from(folder);
+    }
     r = snapshot_make(l, v, p, err);
     if (r < 0)
         return r;

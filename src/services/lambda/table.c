@@ -359,6 +359,8 @@ void fn_version_unref(struct fn_version *v)
     if (!v || atomic_fetch_sub(&v->refs, 1) != 1)
         return;
     function_config_unref(v->snapshot);
+    function_config_unref(v->hot_snapshot);
+    hot_folder_unref(v->hot);
     arena_finish(&v->arena);
     free(v);
 }

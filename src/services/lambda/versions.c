@@ -101,6 +101,7 @@ int lambda_publish_version(struct call *c, const struct lambda_publish_version_i
     version_as_published(c, f, f->next_version, out);
     struct version_parts parts = version_parts_of(f, f->next_version, v->sha256, &layers);
     parts.image_uri = v->image_uri;
+    parts.hot_folder = v->hot_folder;
     r = fn_version_new(l, &parts, out, &published, err);
     if (r == 0 && fn_reserve(l, f) < 0)
         r = err_set(err, -ENOMEM, "out of memory");
