@@ -288,6 +288,12 @@ def test_what_is_refused(hot, folder, place, tmp_path):
                           (folder + "/../../..", "none of the folders"), ("/", "none of the folders"),
                           ("/" + "x" * 1010, "absolute")]:
             refused(lambda: create(hot, key), word)
+        # SnapStart
+        write(folder, "app.py", python(1))
+        refused(lambda: create(hot, folder, SnapStart={"ApplyOn": "PublishedVersions"}), "SnapStart")
+        f = create(hot, folder)
+        refused(lambda: f.lam.update_function_configuration(
+            FunctionName=f.name, SnapStart={"ApplyOn": "PublishedVersions"}), "SnapStart")
         # within the folder, a link is just another name
         os.mkdir(os.path.join(folder, "real"))
         os.chmod(os.path.join(folder, "real"), 0o755)

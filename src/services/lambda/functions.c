@@ -161,6 +161,8 @@ int lambda_create_function(struct call *c, const struct lambda_create_function_i
     _cleanup_(fn_record_unrefp) struct fn_record *tags = NULL;
     r = refuse_existing(locked, c, name, err);
     if (r == 0)
+        r = hot_check(package.hot_folder, &config, err);
+    if (r == 0)
         r = check_storage(locked, c, package.zip_bytes, err);
     if (r < 0)
         return r;
@@ -352,6 +354,8 @@ int lambda_update_function_code(struct call *c, const struct lambda_update_funct
         r = revision_check(in->revision_id, v->config->revision_id, err);
     if (r == 0)
         r = check_storage(locked, c, package.zip_bytes, err);
+    if (r == 0)
+        r = hot_check(package.hot_folder, v->config, err);
     if (r < 0)
         return r;
     if (fn_config_is_image(v->config) != image) // made anew by somebody else meanwhile
@@ -414,6 +418,8 @@ static int update_configuration(struct call *c,
     r = fn_config_update(c, in, out, layers, err);
     if (r == 0)
         r = layers_merge(l, layers, err);
+    if (r == 0)
+        r = hot_check(v->hot_folder, out, err);
     if (r < 0)
         return r;
     if (package_unpacked_bytes(l->code_dir, v->sha256) + layer_bytes(l, layers) >

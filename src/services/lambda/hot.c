@@ -216,6 +216,17 @@ void hot_version_replaced(struct fn_version *old, struct fn_version *by)
 
 // --- what a client asks for ---
 
+int hot_check(struct str folder, const struct lambda_function_configuration *config,
+              struct err *err)
+{
+    if (str_is_null(folder) || !config->snap_start ||
+        !str_eq(config->snap_start->apply_on, STR("PublishedVersions")))
+        return 0;
+    return lambda_invalid(
+        err, "SnapStart keeps what INIT made of the code, and code of the bucket " HOT_BUCKET
+             " changes: only one of them is possible.");
+}
+
 // Whether `path` is one of the folders that the operator named, or below one.
 static bool is_allowed(const char *path)
 {

@@ -313,6 +313,9 @@ int code_site_open(struct engine *e, struct lambda *l, struct err *err);
 // The folder of that path, which need not be there; *out is a reference. Does not look at it.
 int hot_folder_open(const char *path, struct hot_folder **out, struct err *err);
 void hot_folder_unref(struct hot_folder *h); // accepts NULL
+// Refuses what cannot be together with such a folder (absent: nothing).
+int hot_check(struct str folder, const struct lambda_function_configuration *config,
+              struct err *err);
 // What environments see of the version now: a reference. Does not block but for a look at a folder
 // whose code changed.
 struct function_config *fn_version_snapshot(struct fn_version *v);

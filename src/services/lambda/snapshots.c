@@ -235,8 +235,8 @@ static int snapshot_make(struct lambda *l, struct fn_version *v, const struct ve
         f->app_log_level = f->system_log_level = FUNCTION_LOG_INFO;
     }
     f->tracing_active = c->tracing_config && str_eq(c->tracing_config->mode, STR("Active"));
-    f->snap_start = v->number > 0 && !v->hot && c->snap_start &&
-                    str_eq(c->snap_start->apply_on, STR("PublishedVersions"));
+    f->snap_start =
+        v->number > 0 && c->snap_start && str_eq(c->snap_start->apply_on, STR("PublishedVersions"));
     f->network = c->vpc_config && c->vpc_config->subnet_ids.n > 0;
     if (snapshot_variables(f, c) < 0 || str_is_null(f->arn) ||
         (!is_image && str_is_null(f->code_dir)) || (v->layer_tree[0] && !f->layer_dir.len))
