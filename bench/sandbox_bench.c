@@ -143,7 +143,7 @@ int main(int argc, char **argv)
         return 0;
     }
     snprintf(guest, sizeof(guest), "%s/guest", argv[1]);
-    cgroup_tree_open(&cgroups, "bench", NULL);
+    cgroup_tree_open(&cgroups, "bench", false, NULL);
     struct stage *made = open_stage(KEEPER_NO_SPARES, guest), *spare = open_stage(4, guest);
     const uint64_t spaces =
         CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWNET | CLONE_NEWCGROUP;

@@ -56,6 +56,9 @@ int keeper_child_main(int argc, char **argv)
         if (folders)
             config.n_hot_dirs = paths_split(folders, config.hot_dirs, KEEPER_MAX_HOT_DIRS);
     }
+    config.io_bytes = (uint64_t)config_i64(c, "io-bandwidth");
+    config.io_operations = (uint64_t)config_i64(c, "io-operations");
+    config.cpu_proportional = str_eq(config_str(c, "cpu"), STR("proportional"));
     if (sandbox_degree_parse(config_str(c, "isolation"), &config.degree) < 0)
         return EXIT_USAGE;
     return keeper_main(&config, LINK_FD_MAIN);

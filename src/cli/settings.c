@@ -43,6 +43,13 @@ static const struct config_setting table[] = {
      "concurrent invocations of the whole account"},
     {"memory-budget", CONFIG_BYTES, NULL, 0, 0, NULL,
      "memory for all environments together; default three quarters of the machine's"},
+    {"cpu", CONFIG_ENUM, "burst", 0, 0, "burst|proportional",
+     "burst: memory decides the share while others want the processor too, and nobody else's is "
+     "left idle; proportional: never more than memory's share of 1,769 MB, but in INIT, as on AWS"},
+    {"io-bandwidth", CONFIG_BYTES, "0", 0, 0, NULL,
+     "bytes per second that one environment may read from each disk; 0 is no limit"},
+    {"io-operations", CONFIG_INT, "0", 0, 10000000, NULL,
+     "read operations per second of one environment on each disk; 0 is no limit"},
     {"outbound-networks", CONFIG_STRING, NULL, 0, 0, NULL,
      "networks that functions with VpcConfig subnets may reach: 10.0.0.0/8,192.0.2.7; default "
      "none"},

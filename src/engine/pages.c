@@ -45,6 +45,7 @@ static void write_isolation(struct json_writer *w)
         jw_member_bool(w, "memory", s.cgroup_memory);
         jw_member_bool(w, "cpu", s.cgroup_cpu);
         jw_member_bool(w, "processes", s.cgroup_pids);
+        jw_member_bool(w, "io", s.cgroup_io);
         jw_member_bool(w, "freezer", s.freezer);
         jw_member_str(w, "missing", str_from(s.missing));
     }

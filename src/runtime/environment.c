@@ -113,6 +113,7 @@ void environment_free(struct environment *env)
     closep(&env->sandbox.endpoint_fd);
     closep(&env->sandbox.memory_fd);
     closep(&env->sandbox.freezer_fd);
+    closep(&env->sandbox.tmp_fd);
     if (env->credentials && runtime.credentials.release)
         runtime.credentials.release(runtime.credentials.ctx, str_from(env->name));
     free(env->credentials);
@@ -198,12 +199,7 @@ void environment_start(struct home *h, struct pool *p, struct function_config *f
     env->retry = retry != NULL;
     env->inv = retry;
     env->provisioned = purpose == ENV_FOR_PROVISIONED;
-    env->sandbox = (struct sandbox_started){.control_fd = -1,
-                                            .output_fd = -1,
-                                            .runtime_api_fd = -1,
-                                            .endpoint_fd = -1,
-                                            .memory_fd = -1,
-                                            .freezer_fd = -1};
+    env->sandbox = SANDBOX_STARTED_NOTHING;
     env->begun_ns = os_mono_ns();
     buf_init(&env->out, 64 << 20);
     buf_init(&env->tail, 4 * INVOCATION_TAIL_BYTES);
@@ -249,8 +245,7 @@ static void on_started(void *ctx, uint64_t id, int r, struct sandbox_started *st
         return;
     }
     env->sandbox = *started;
-    started->control_fd = started->output_fd = started->runtime_api_fd = -1;
-    started->endpoint_fd = started->memory_fd = started->freezer_fd = -1;
+    *started = SANDBOX_STARTED_NOTHING;
     env->started = true;
     env->sandbox_ns = os_mono_ns();
     env->environment_us = (unsigned)((env->sandbox_ns - env->begun_ns) / 1000);
@@ -408,6 +403,7 @@ void environment_initialised(struct environment *env)
         return;
     env->init_us = (unsigned)((os_mono_ns() - env->ready_ns) / 1000);
     loop_timer_stop(env->home->loop, &env->timer);
+    keeper_settle(env->home->keeper, env->id);
     report_init_done(env, "success", NULL);
     telemetry_close(env);
     if (env->function->snap_start)
@@ -593,6 +589,18 @@ static void look_at_memory(struct environment *env, bool always)
     env->peak_looked_ns = now;
     if (sandbox_memory_peak(env->sandbox.memory_fd, &bytes) == 0 && bytes > env->peak_bytes)
         env->peak_bytes = bytes;
+    if (sandbox_tmp_used(env->sandbox.tmp_fd, &bytes) == 0)
+        env->tmp_bytes = bytes;
+}
+
+// What REPORT tells: without the files at /tmp, which the kernel counts as well. The peak may be of
+// a time when there were fewer, so this may be too little, and never more than the limit.
+static unsigned reported_memory_mb(const struct environment *env)
+{
+    uint64_t peak = env->peak_bytes, tmp = env->tmp_bytes < peak ? env->tmp_bytes : peak;
+    unsigned mb = (unsigned)((peak - tmp + 1048575) >> 20);
+
+    return mb > env->function->memory_mb ? env->function->memory_mb : mb;
 }
 
 void environment_measure(struct environment *env)
@@ -625,11 +633,9 @@ void environment_close_books(struct environment *env, struct invocation *inv, co
     look_at_memory(env, env->served <= 1);
     if (inv->answered_ns == 0)
         inv->answered_ns = (uint64_t)os_mono_ns();
-    inv->memory_peak_mb = (unsigned)((env->peak_bytes + 1048575) >> 20);
-    if (inv->memory_peak_mb > 0)
-        environment_count_memory(env, (int)inv->memory_peak_mb);
-    if (inv->memory_peak_mb > env->function->memory_mb)
-        inv->memory_peak_mb = env->function->memory_mb;
+    if (env->peak_bytes > 0)
+        environment_count_memory(env, (int)((env->peak_bytes + 1048575) >> 20));
+    inv->memory_peak_mb = reported_memory_mb(env);
     report_end(env, inv, status);
     fill_tail(env, inv);
     output_flush(env);

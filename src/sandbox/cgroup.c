@@ -12,8 +12,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-const char *const cgroup_controller_names[CGROUP_CONTROLLERS] = {"memory", "cpu", "pids",
+const char *const cgroup_controller_names[CGROUP_CONTROLLERS] = {"memory", "cpu", "pids", "io",
                                                                  "freezer"};
+
+static const char *name_in_v1(int c)
+{
+    return c == CGROUP_IO ? "blkio" : cgroup_controller_names[c];
+}
 
 // ---- reading and writing the small files ----
 
@@ -63,16 +68,22 @@ int cgroup_open_file(int dir, const char *group, const char *file, int flags)
 }
 
 // "oom_kill 3" among lines of "name number".
-uint32_t cgroup_counter(const char *text, const char *name)
+uint64_t cgroup_number(const char *text, const char *name)
 {
     struct str rest = str_from(text), line, key;
     while (str_next(&rest, '\n', &line)) {
         uint64_t v;
         if (str_next(&line, ' ', &key) && str_eq(key, str_from(name)) &&
             str_to_u64(str_trim(line), &v) == 0)
-            return v > UINT32_MAX ? UINT32_MAX : (uint32_t)v;
+            return v;
     }
     return 0;
+}
+
+uint32_t cgroup_counter(const char *text, const char *name)
+{
+    uint64_t v = cgroup_number(text, name);
+    return v > UINT32_MAX ? UINT32_MAX : (uint32_t)v;
 }
 
 // ---- where the hierarchies are ----
@@ -186,7 +197,7 @@ static void probe_v2(struct cgroup_tree *t, const char *folder)
 
 void cgroup_probe(struct cgroup_tree *t)
 {
-    *t = (struct cgroup_tree){.dirs = {-1, -1, -1, -1}};
+    *t = (struct cgroup_tree){.dirs = {-1, -1, -1, -1, -1}};
     _cleanup_free_ char *self = read_proc("/proc/self/cgroup", 16384);
     _cleanup_free_ char *mounts = read_proc("/proc/self/mountinfo", (size_t)1 << 20);
     if (!self || !mounts) {
@@ -196,8 +207,7 @@ void cgroup_probe(struct cgroup_tree *t)
     // The controllers are in v1 hierarchies, or all in the unified one; a hybrid host has an
     // empty unified hierarchy beside v1.
     for (int c = 0; c < CGROUP_CONTROLLERS; c++) {
-        t->has[c] =
-            own_folder(self, mounts, cgroup_controller_names[c], t->paths[c], sizeof(t->paths[c]));
+        t->has[c] = own_folder(self, mounts, name_in_v1(c), t->paths[c], sizeof(t->paths[c]));
         if (t->has[c])
             t->ops = &cgroup_v1;
     }
@@ -366,12 +376,13 @@ static void lose(struct cgroup_tree *t, int c, const char *why)
              cgroup_controller_names[c], why);
 }
 
-int cgroup_tree_open(struct cgroup_tree *t, const char *tag, struct err *err)
+int cgroup_tree_open(struct cgroup_tree *t, const char *tag, bool io, struct err *err)
 {
     (void)err;
     cgroup_probe(t);
     if (!t->ops)
         return 0;
+    t->has[CGROUP_IO] = t->has[CGROUP_IO] && io;
     if (t->ops->version == 2) {
         char own[512], enable[64] = "";
         struct err e = ERR_INIT;
@@ -487,6 +498,27 @@ int cgroup_open_dir(struct cgroup_tree *t, const char *group)
         return -EOPNOTSUPP;
     int fd = openat(t->dirs[CGROUP_FREEZER], group, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     return fd < 0 ? -errno : fd;
+}
+
+unsigned cgroup_open_watch(struct cgroup_tree *t, const char *group, int fds[2])
+{
+    static const char *const v1[] = {"memory.usage_in_bytes", "cgroup.event_control"};
+    if (!t->ops || !t->has[CGROUP_MEMORY])
+        return 0;
+    int dir = t->dirs[CGROUP_MEMORY];
+    if (t->ops->version == 2) {
+        fds[0] = cgroup_open_file(dir, group, "memory.events", O_RDONLY);
+        return fds[0] >= 0;
+    }
+    for (int i = 0; i < 2; i++) {
+        fds[i] = cgroup_open_file(dir, group, v1[i], i ? O_WRONLY : O_RDONLY);
+        if (fds[i] < 0) {
+            if (i)
+                close(fds[0]);
+            return 0;
+        }
+    }
+    return 2;
 }
 
 uint64_t cgroup_peak(struct cgroup_tree *t, const char *group)

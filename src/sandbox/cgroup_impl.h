@@ -11,7 +11,8 @@ int cgroup_write(int dir, const char *group, const char *file, const char *value
 int cgroup_write_u64(int dir, const char *group, const char *file, uint64_t value);
 int cgroup_read(int dir, const char *group, const char *file, char *to, size_t room);
 int cgroup_open_file(int dir, const char *group, const char *file, int flags);
-uint32_t cgroup_counter(const char *text, const char *name);
+uint64_t cgroup_number(const char *text, const char *name);
+uint32_t cgroup_counter(const char *text, const char *name); // the same, clipped
 // SIGKILL to every process that the group's cgroup.procs lists.
 void cgroup_kill_listed(const char *path);
 

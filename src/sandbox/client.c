@@ -60,6 +60,7 @@ void sandbox_started_finish(struct sandbox_started *s)
     closep(&s->endpoint_fd);
     closep(&s->memory_fd);
     closep(&s->freezer_fd);
+    closep(&s->tmp_fd);
 }
 
 // ---- live sandboxes ----
@@ -189,14 +190,10 @@ static int on_started(struct keeper_client *c, const struct protocol_header *h,
         {STARTED_ENDPOINT, offsetof(struct sandbox_started, endpoint_fd)},
         {STARTED_MEMORY, offsetof(struct sandbox_started, memory_fd)},
         {STARTED_FREEZER, offsetof(struct sandbox_started, freezer_fd)},
+        {STARTED_TMP, offsetof(struct sandbox_started, tmp_fd)},
     };
-    struct sandbox_started s = {.id = h->id,
-                                .control_fd = -1,
-                                .output_fd = -1,
-                                .runtime_api_fd = -1,
-                                .endpoint_fd = -1,
-                                .memory_fd = -1,
-                                .freezer_fd = -1};
+    struct sandbox_started s = SANDBOX_STARTED_NOTHING;
+    s.id = h->id;
     uint32_t which = protocol_get_u32(r);
     s.pid = (int32_t)protocol_get_u32(r);
     s.runtime_api_port = (uint16_t)protocol_get_u32(r);
@@ -561,6 +558,14 @@ int keeper_freeze(struct keeper_client *c, uint64_t id)
 int keeper_thaw(struct keeper_client *c, uint64_t id)
 {
     return simple(c, PROTOCOL_THAW, id);
+}
+
+int keeper_settle(struct keeper_client *c, uint64_t id)
+{
+    pthread_mutex_lock(&c->mutex);
+    bool wanted = c->status.cpu_proportional;
+    pthread_mutex_unlock(&c->mutex);
+    return wanted ? simple(c, PROTOCOL_SETTLE, id) : 0;
 }
 
 int keeper_kill(struct keeper_client *c, uint64_t id)

@@ -24,6 +24,7 @@ struct sandbox_started {
     int endpoint_fd;    // listening TCP socket at 127.0.0.1:endpoint_port inside
     int memory_fd;      // peak memory: sandbox_memory_peak()
     int freezer_fd;     // sandbox_freeze(), sandbox_thaw() without the keeper
+    int tmp_fd;         // sandbox_tmp_used(): an unseen file at /tmp
     int32_t pid;        // pid 1 of the sandbox as the host sees it
     // 9001 and 4566 wherever the sandbox has its own network; else what was free.
     uint16_t runtime_api_port, endpoint_port;
@@ -31,6 +32,15 @@ struct sandbox_started {
     // /var/runtime; real paths without mount namespaces (isolation none or a bare container).
     char task_root[SANDBOX_MAX_PATH], layer_root[SANDBOX_MAX_PATH], runtime_root[SANDBOX_MAX_PATH];
 };
+// Holds nothing: what a receiver starts with, and leaves behind when it has taken all.
+#define SANDBOX_STARTED_NOTHING                                                                    \
+    ((struct sandbox_started){.control_fd = -1,                                                    \
+                              .output_fd = -1,                                                     \
+                              .runtime_api_fd = -1,                                                \
+                              .endpoint_fd = -1,                                                   \
+                              .memory_fd = -1,                                                     \
+                              .freezer_fd = -1,                                                    \
+                              .tmp_fd = -1})
 void sandbox_started_finish(struct sandbox_started *s);
 
 enum sandbox_exit_reason {
@@ -109,6 +119,8 @@ int keeper_signal(struct keeper_client *c, uint64_t id, uint32_t program, int si
 // Freezing through the keeper works on every host (SIGSTOP where there is no freezer).
 int keeper_freeze(struct keeper_client *c, uint64_t id);
 int keeper_thaw(struct keeper_client *c, uint64_t id);
+// INIT is over: under cpu = proportional the sandbox gets its share from here on.
+int keeper_settle(struct keeper_client *c, uint64_t id);
 // Kills everything inside, frozen or not; `exited` with program 0 follows once nothing is left.
 int keeper_kill(struct keeper_client *c, uint64_t id);
 
@@ -119,7 +131,7 @@ struct keeper_status {
     enum sandbox_degree asked;
     bool complete; // nothing is missing
     bool mounts, pids, net, users, seccomp, landlock, cgroup_memory, cgroup_cpu, cgroup_pids,
-        freezer, inject;
+        cgroup_io, freezer, inject, cpu_proportional;
     char cgroup[16]; // "v1", "v2", "none"
     char missing[256];
 };
@@ -130,6 +142,8 @@ void keeper_degree(struct keeper_client *c, struct keeper_status *out);
 int sandbox_freeze(int freezer_fd);
 int sandbox_thaw(int freezer_fd);
 int sandbox_memory_peak(int memory_fd, uint64_t *bytes);
+// What the files at /tmp take, which are charged as memory: -ENODATA when it cannot be told.
+int sandbox_tmp_used(int tmp_fd, uint64_t *bytes);
 void sandbox_memory_peak_reset(int memory_fd); // the next peak counts from here, where supported
 
 #endif

@@ -3,6 +3,7 @@
 #include "sandbox/client.h"
 
 #include <errno.h>
+#include <sys/statfs.h>
 #include <unistd.h>
 
 // The two versions want different words, and refuse each other's.
@@ -34,6 +35,17 @@ int sandbox_memory_peak(int memory_fd, uint64_t *bytes)
     if (n <= 0)
         return n < 0 ? -errno : -ENODATA;
     return str_to_u64(str_trim((struct str){text, (size_t)n}), bytes);
+}
+
+int sandbox_tmp_used(int tmp_fd, uint64_t *bytes)
+{
+    struct statfs f;
+    if (tmp_fd < 0)
+        return -ENODATA;
+    if (fstatfs(tmp_fd, &f) < 0)
+        return -errno;
+    *bytes = (uint64_t)(f.f_blocks - f.f_bfree) * (uint64_t)f.f_bsize;
+    return 0;
 }
 
 void sandbox_memory_peak_reset(int memory_fd)

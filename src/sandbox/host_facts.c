@@ -160,7 +160,8 @@ static void probe_cgroups(struct host_facts *h)
         "run as root, or in a delegated group: systemd-run --user --scope -p Delegate=yes lambkin "
         "serve";
     static const char *const names[] = {"memory limit (cgroup)", "CPU share (cgroup)",
-                                        "process limit (cgroup)", "freezer (cgroup)"};
+                                        "process limit (cgroup)", "I/O limit (cgroup)",
+                                        "freezer (cgroup)"};
     struct cgroup_tree t;
     cgroup_probe(&t);
     h->cgroup = t.ops ? t.ops->version : 0;
@@ -170,7 +171,7 @@ static void probe_cgroups(struct host_facts *h)
     h->cgroup_pids = t.has[CGROUP_PIDS];
     h->cgroup_freezer = t.has[CGROUP_FREEZER];
     for (int c = 0; c < CGROUP_CONTROLLERS; c++) {
-        struct host_fact *f = add(h, names[c], t.has[c], c != CGROUP_FREEZER);
+        struct host_fact *f = add(h, names[c], t.has[c], c < CGROUP_IO);
         if (f->ok)
             snprintf(f->detail, sizeof(f->detail), "v%d%s", h->cgroup,
                      c != CGROUP_MEMORY ? ""

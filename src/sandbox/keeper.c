@@ -101,7 +101,8 @@ void keeper_reply_started(struct keeper *k, struct slot *s, uint32_t serial, int
                {s->net.runtime_api, STARTED_RUNTIME_API},
                {s->net.endpoint, STARTED_ENDPOINT},
                {memory, STARTED_MEMORY},
-               {freezer, STARTED_FREEZER}};
+               {freezer, STARTED_FREEZER},
+               {s->memory.tmp, STARTED_TMP}};
     int fds[ARRAY_LEN(all)];
     unsigned n = 0;
     uint32_t which = 0;
@@ -331,16 +332,18 @@ static int on_simple(struct keeper *k, struct request *q)
         return 0;
     if (q->h.kind == PROTOCOL_KILL)
         slot_kill(k, s);
+    else if (q->h.kind == PROTOCOL_SETTLE)
+        slot_settle(k, s);
     else if (s->state == SLOT_LIVE)
         slot_freeze(k, s, q->h.kind == PROTOCOL_FREEZE);
     return 0;
 }
 
 static int (*const handlers[PROTOCOL_LAST_REQUEST + 1])(struct keeper *, struct request *) = {
-    [PROTOCOL_ATTACH] = on_attach,   [PROTOCOL_STOP] = on_stop,   [PROTOCOL_START] = on_start,
-    [PROTOCOL_INJECT] = on_inject,   [PROTOCOL_EXEC] = on_exec,   [PROTOCOL_SIGNAL] = on_signal,
-    [PROTOCOL_FREEZE] = on_simple,   [PROTOCOL_THAW] = on_simple, [PROTOCOL_KILL] = on_simple,
-    [PROTOCOL_CONNECT] = on_connect,
+    [PROTOCOL_ATTACH] = on_attach,   [PROTOCOL_STOP] = on_stop,     [PROTOCOL_START] = on_start,
+    [PROTOCOL_INJECT] = on_inject,   [PROTOCOL_EXEC] = on_exec,     [PROTOCOL_SIGNAL] = on_signal,
+    [PROTOCOL_FREEZE] = on_simple,   [PROTOCOL_THAW] = on_simple,   [PROTOCOL_KILL] = on_simple,
+    [PROTOCOL_CONNECT] = on_connect, [PROTOCOL_SETTLE] = on_simple,
 };
 
 static void on_connection(struct keeper *k, int c)
@@ -390,6 +393,8 @@ static void on_event(struct keeper *k, uint64_t tag)
         return; // of a predecessor
     if (kind == EVENT_CHANNEL)
         slot_channel_event(k, s);
+    else if (kind == EVENT_MEMORY)
+        memory_watch_event(k, s);
     else if (s->pidfd >= 0)
         slot_ended(k, s);
 }
@@ -424,9 +429,13 @@ static void run(struct keeper *k)
         int timeout = k->want_sweep ? SWEEP_MS : refill ? REFILL_QUIET_MS : -1;
         if (refill && !k->want_sweep && os_mono_ms() < spares_not_before_ms)
             timeout = 200;
+        int look = memory_watch_due_ms(k);
+        if (look >= 0 && (timeout < 0 || look < timeout))
+            timeout = look;
         int n = epoll_wait(k->epoll, events, ARRAY_LEN(events), timeout);
         for (int i = 0; i < n; i++)
             on_event(k, events[i].data.u64);
+        memory_watch_look(k);
         if (n > 0 || (n < 0 && errno == EINTR))
             continue;
         if (n < 0) {

@@ -33,6 +33,12 @@ struct keeper_config {
     unsigned spare_slots;
     // Sandbox n runs as first_uid + n where the keeper is root. 0: 200000
     unsigned first_uid;
+    // Per sandbox and disk, per second and direction; 0: no limit. The disks are those with code,
+    // images, bootstraps and /usr.
+    uint64_t io_bytes, io_operations;
+    // CPU no more than memory's share of 1,769 MB, from keeper_settle() on. Else that is only the
+    // weight, and the cap at least one processor.
+    bool cpu_proportional;
 };
 
 // Runs until main_fd (main's seqpacket connection) is closed or asks for the end; then everything

@@ -5,6 +5,7 @@
 #include "sandbox/cgroup.h"
 #include "sandbox/host_facts.h"
 #include "sandbox/keeper.h"
+#include "sandbox/memory_watch.h"
 #include "sandbox/network.h"
 #include "sandbox/outbound.h"
 #include "sandbox/protocol.h"
@@ -54,8 +55,10 @@ struct slot {
     // what happened
     uint32_t programs; // last number given
     uint32_t oom_seen;
+    unsigned cpu_quota;       // once settled, in per cent of one processor
     struct sandbox_exit last; // of the main program, or of the set-up
     struct outbound outbound;
+    struct memory_watch memory;
     char task_root[SANDBOX_MAX_PATH], layer_root[SANDBOX_MAX_PATH]; // without mounts
 };
 
@@ -85,11 +88,13 @@ struct keeper {
     struct connection connections[KEEPER_MAX_CONNECTIONS];
     char in[PROTOCOL_MAX_BYTES], out[PROTOCOL_MAX_BYTES];
     bool want_sweep;
+    unsigned watched;                 // slots whose memory is looked at (memory_watch.h)
+    int64_t look_due_ms, look_all_ms; // monotonic
 };
 
 // Which descriptor an epoll event is about: kind, generation, index. The generation tells a slot
 // from the one that had its number before: events of both may come in one batch.
-enum { EVENT_CONNECTION = 1, EVENT_CHANNEL, EVENT_PIDFD };
+enum { EVENT_CONNECTION = 1, EVENT_CHANNEL, EVENT_PIDFD, EVENT_MEMORY };
 static inline uint64_t event_tag(int kind, uint16_t generation, unsigned index)
 {
     return (uint64_t)kind << 48 | (uint64_t)generation << 32 | index;
@@ -129,6 +134,7 @@ int slot_execute(struct keeper *k, struct slot *s, const struct sandbox_program 
                  enum pid1_gift gift, int fd, struct err *err);
 void slot_signal(struct keeper *k, struct slot *s, uint32_t program, int sig);
 void slot_freeze(struct keeper *k, struct slot *s, bool frozen);
+void slot_settle(struct keeper *k, struct slot *s); // INIT is over
 void slot_kill(struct keeper *k, struct slot *s);
 void slot_channel_event(struct keeper *k, struct slot *s);
 void slot_ended(struct keeper *k, struct slot *s); // pid 1 has ended: reap, report

@@ -50,14 +50,16 @@ static void judge(struct keeper *k)
     const struct {
         bool there;
         const char *name;
-    } needs[] = {{s->mounts, "mount namespaces"},
-                 {s->pids, "pid namespaces"},
-                 {s->net, "network namespaces"},
-                 {s->users, "separate users"},
-                 {s->seccomp, "seccomp"},
-                 {s->cgroup_memory, "memory limit (cgroup)"},
-                 {s->cgroup_cpu, "CPU share (cgroup)"},
-                 {s->cgroup_pids, "process limit (cgroup)"}};
+    } needs[] = {
+        {s->mounts, "mount namespaces"},
+        {s->pids, "pid namespaces"},
+        {s->net, "network namespaces"},
+        {s->users, "separate users"},
+        {s->seccomp, "seccomp"},
+        {s->cgroup_memory, "memory limit (cgroup)"},
+        {s->cgroup_cpu, "CPU share (cgroup)"},
+        {s->cgroup_pids, "process limit (cgroup)"},
+        {s->cgroup_io || !(k->config.io_bytes || k->config.io_operations), "I/O limit (cgroup)"}};
     size_t at = 0;
     s->missing[0] = '\0';
     for (size_t i = 0; i < ARRAY_LEN(needs) && at < sizeof(s->missing); i++)
@@ -75,13 +77,32 @@ static int set_up_filter(struct keeper *k, struct err *err)
     return r < 0 ? r : seccomp_filter_build(&k->tracing_filter, true, err);
 }
 
+// Those that a function can read from. A layered or network file system has none to limit.
+static void find_disks(struct keeper *k)
+{
+    const struct keeper_config *c = &k->config;
+    const char *const paths[] = {c->data_dir, c->runtime_dir, "/usr"};
+    for (size_t i = 0; i < ARRAY_LEN(paths); i++)
+        cgroup_add_disk(&k->cgroups, paths[i]);
+    for (unsigned i = 0; i < c->n_interpreters; i++)
+        cgroup_add_disk(&k->cgroups, c->interpreters[i]);
+    if (k->cgroups.n_disks)
+        return;
+    log_warn("I/O cannot be limited: there is no disk behind %s and /usr", c->data_dir);
+    k->cgroups.has[CGROUP_IO] = false;
+}
+
 // Cgroups are named by the data directory, so that a restarted keeper finds its predecessor's.
 static int set_up_cgroups(struct keeper *k, struct err *err)
 {
     char hex[MD5_HEX_BYTES];
     hash_md5_hex(str_from(k->config.data_dir), hex);
     hex[12] = '\0';
-    int r = cgroup_tree_open(&k->cgroups, hex, err);
+    bool io = k->config.io_bytes || k->config.io_operations;
+    int r = cgroup_tree_open(&k->cgroups, hex, io, err);
+    if (io && k->cgroups.has[CGROUP_IO])
+        find_disks(k);
+    k->status.cgroup_io = k->cgroups.has[CGROUP_IO];
     k->status.cgroup_memory = k->cgroups.has[CGROUP_MEMORY];
     k->status.cgroup_cpu = k->cgroups.has[CGROUP_CPU];
     k->status.cgroup_pids = k->cgroups.has[CGROUP_PIDS];
@@ -189,6 +210,7 @@ int keeper_set_up(struct keeper *k, const struct keeper_config *config, struct e
     host_facts_probe(&k->facts);
     k->status.asked = k->config.degree;
     k->status.connected = true;
+    k->status.cpu_proportional = k->config.cpu_proportional;
     k->status.seccomp = k->facts.seccomp && k->config.degree != SANDBOX_NONE;
     k->status.landlock = k->facts.landlock && k->config.degree != SANDBOX_NONE;
     k->epoll = epoll_create1(EPOLL_CLOEXEC);

@@ -174,18 +174,32 @@ static int confine(const struct pid1_setup *s, const char **step)
     return prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0 ? -errno : 0;
 }
 
+// A file that nobody sees, in the sandbox's /tmp: it can be asked how full that is, and nothing
+// else.
+static int open_gauge(void)
+{
+    char path[40];
+    _cleanup_close_ int fd = open("/tmp", O_TMPFILE | O_WRONLY | O_CLOEXEC, 0);
+    if (fd < 0)
+        return -1;
+    snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+    return open(path, O_PATH | O_CLOEXEC);
+}
+
 // The keeper will mount code here later, and may not look this namespace up in /proc by then.
 static int hand_over_mounts(int channel)
 {
     struct protocol_writer w;
-    _cleanup_close_ int fd = open("/proc/self/ns/mnt", O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
+    _cleanup_close_ int mounts = open("/proc/self/ns/mnt", O_RDONLY | O_CLOEXEC);
+    _cleanup_close_ int gauge = open_gauge();
+    const int fds[] = {mounts, gauge};
+    if (mounts < 0)
         return -errno;
     protocol_begin(&w, answer, PID1_MOUNTS, 0, 0);
     protocol_put_u32(&w, 0);
     protocol_put_u32(&w, 0);
     protocol_put_text(&w, "");
-    return message_send(channel, answer, (size_t)protocol_end(&w), &fd, 1, NULL);
+    return message_send(channel, answer, (size_t)protocol_end(&w), fds, gauge < 0 ? 1 : 2, NULL);
 }
 
 // Until it comes nothing of the keeper's may be held open by us.
@@ -347,6 +361,18 @@ static void execute(const struct pid1_setup *s, struct protocol_reader *r, int f
     say(PID1_EXEC_FAILED, number, (uint32_t)why, argv[0]);
 }
 
+// Registering waits for a grace period of the kernel's RCU: it is us who wait, not the keeper.
+static void watch_memory(struct protocol_reader *r, const int *fds, unsigned n)
+{
+    char text[64];
+    uint64_t bytes = protocol_get_u64(r);
+    if (protocol_close(r) < 0 || n != 3)
+        _exit(2);
+    int len = snprintf(text, sizeof(text), "%d %d %llu", fds[2], fds[0], (unsigned long long)bytes);
+    int e = write(fds[1], text, (size_t)len) < 0 ? errno : 0;
+    say(PID1_WATCHING, (uint32_t)e, 0, "");
+}
+
 static void signal_programs(uint32_t number, int sig)
 {
     for (size_t i = 0; i < PROGRAMS; i++)
@@ -400,8 +426,8 @@ static void reap(void)
 
 static void order(const struct pid1_setup *s)
 {
-    int fds[2];
-    unsigned n_fds = 2;
+    int fds[3];
+    unsigned n_fds = 3;
     ssize_t n = message_receive(CHANNEL_FD, room, sizeof(room), fds, &n_fds, NULL);
     if (n == -EAGAIN || n == -EINTR)
         return;
@@ -418,6 +444,8 @@ static void order(const struct pid1_setup *s)
         int sig = (int)protocol_get_u32(&r);
         if (protocol_close(&r) == 0 && sig > 0 && sig < NSIG)
             signal_programs(number, sig);
+    } else if (h.kind == PID1_WATCH) {
+        watch_memory(&r, fds, n_fds);
     }
     while (n_fds)
         close(fds[--n_fds]);

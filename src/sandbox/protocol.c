@@ -216,7 +216,8 @@ int protocol_read_start(struct protocol_reader *r, uint64_t id, struct sandbox_s
     X(users)                                                                                       \
     X(seccomp)                                                                                     \
     X(landlock)                                                                                    \
-    X(cgroup_memory) X(cgroup_cpu) X(cgroup_pids) X(freezer) X(inject)
+    X(cgroup_memory)                                                                               \
+    X(cgroup_cpu) X(cgroup_pids) X(cgroup_io) X(freezer) X(inject) X(cpu_proportional)
 
 ssize_t protocol_write_status(char *room, const struct keeper_status *s)
 {

@@ -28,7 +28,8 @@ enum protocol_kind {
     PROTOCOL_THAW,
     PROTOCOL_KILL,
     PROTOCOL_CONNECT, // port
-    PROTOCOL_LAST_REQUEST = PROTOCOL_CONNECT,
+    PROTOCOL_SETTLE,  // INIT is over
+    PROTOCOL_LAST_REQUEST = PROTOCOL_SETTLE,
     // from the keeper
     PROTOCOL_HELLO = 32, // status
     PROTOCOL_STARTED,    // with descriptors
@@ -37,11 +38,13 @@ enum protocol_kind {
     // keeper to pid 1 and back
     PID1_EXEC = 64, // number, enum pid1_gift, program; descriptor: the gift
     PID1_SIGNAL,
-    PID1_MOUNTS, // a descriptor: the mount namespace
+    PID1_MOUNTS, // descriptors: the mount namespace and a file at /tmp
     PID1_READY,
     PID1_FAILED, // set-up: errno and step
     PID1_EXITED, // a program: status
     PID1_EXEC_FAILED,
+    PID1_WATCH,    // bytes of memory; descriptors: its use, event_control, an eventfd (v1)
+    PID1_WATCHING, // errno
 };
 
 // What the descriptor of PID1_EXEC is to the program.
@@ -104,6 +107,7 @@ enum {
     STARTED_ENDPOINT = 8,
     STARTED_MEMORY = 16,
     STARTED_FREEZER = 32,
+    STARTED_TMP = 64,
 };
 
 #endif

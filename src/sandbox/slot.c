@@ -89,6 +89,12 @@ static int prepare(struct keeper *k, struct slot *s, const struct sandbox_bindin
         if (m->image < 0)
             return m->image;
     }
+    if (k->cgroups.has[CGROUP_IO]) {
+        r = k->cgroups.ops->limit_io(&k->cgroups, s->group, k->config.io_bytes,
+                                     k->config.io_operations, err);
+        if (r < 0)
+            return r;
+    }
     m->group = k->facts.clone3 ? cgroup_open_dir(&k->cgroups, s->group) : -1;
     if (m->group < 0)
         m->n_procs = cgroup_open_procs(&k->cgroups, s->group, m->procs);
@@ -171,6 +177,7 @@ static void release(struct keeper *k, struct slot *s)
     keeper_unwatch(k, &s->channel);
     closep(&s->output);
     closep(&s->mounts);
+    memory_watch_end(k, s);
     network_finish(&s->net);
     outbound_stop(&s->outbound);
     free(s->waiting);
@@ -195,6 +202,7 @@ static int make(struct keeper *k, bool tracing, bool blank, const struct sandbox
                        .mounts = -1,
                        .connection = -1,
                        .tracing = tracing,
+                       .memory = {.tmp = -1, .event = -1},
                        .image = b && b->image_dir && b->image_dir[0],
                        .net = {-1, -1, -1, 0, 0}};
     snprintf(s->group, sizeof(s->group), "s%u", number);
@@ -290,18 +298,45 @@ struct slot *slot_find(struct keeper *k, int connection, uint64_t id)
 
 // ---- binding and programs ----
 
-// CPU in per cent of one processor. AWS gives memory / 1769 of one; so does the weight here, but
-// the cap lets every function have one whole processor while nobody else wants it: 7 % of one,
-// for 128 MB, would make a laptop's tests wait for nothing.
+// CPU in per cent of one processor: AWS gives memory / 1769 of one.
 static unsigned cpu_percent(uint32_t memory_mb)
 {
     unsigned p = memory_mb * 100 / SANDBOX_VCPU_MEMORY_MB;
+    return p < 1 ? 1 : p;
+}
+
+// The cap of a sandbox in INIT, and of one that may use what nobody else wants: a whole processor
+// at least. 7 % of one, for 128 MB, would make a laptop's tests wait for nothing.
+static unsigned cpu_percent_at_least_one(uint32_t memory_mb)
+{
+    unsigned p = cpu_percent(memory_mb);
     return p < 100 ? 100 : p;
+}
+
+static int set_limits(struct keeper *k, struct slot *s, const struct sandbox_binding *b,
+                      struct err *err)
+{
+    uint32_t memory_mb = b->memory_mb ? b->memory_mb : SANDBOX_MIN_MEMORY_MB;
+    uint32_t tmp_mb = b->tmp_mb ? b->tmp_mb : SANDBOX_MIN_TMP_MB;
+    bool bound = s->image || (b->code_dir && b->code_dir[0]);
+    struct cgroup_limits l = {.memory_bytes = (uint64_t)memory_mb << 20,
+                              .cpu_weight = memory_mb * 100 / SANDBOX_MIN_MEMORY_MB,
+                              .cpu_quota = cpu_percent_at_least_one(memory_mb),
+                              .pids = b->pids ? b->pids : 1024};
+    s->cpu_quota = cpu_percent(memory_mb);
+    // One that waits for its code has its function's limits set later, and nothing at /tmp.
+    if (bound && memory_watch_possible(k, s))
+        l.tmp_bytes = (uint64_t)tmp_mb << 20;
+    if (!k->cgroups.ops)
+        return 0;
+    int r = k->cgroups.ops->limit(&k->cgroups, s->group, &l, err);
+    if (r >= 0 && l.tmp_bytes)
+        memory_watch_begin(k, s, l.memory_bytes);
+    return r;
 }
 
 int slot_bind(struct keeper *k, struct slot *s, const struct sandbox_binding *b, struct err *err)
 {
-    uint32_t memory_mb = b->memory_mb ? b->memory_mb : SANDBOX_MIN_MEMORY_MB;
     int r = 0;
     if (b->n_outbound && k->config.degree != SANDBOX_NONE) {
         if (!k->spaces || k->nested)
@@ -311,9 +346,7 @@ int slot_bind(struct keeper *k, struct slot *s, const struct sandbox_binding *b,
         if (r < 0)
             return r;
     }
-    if (k->cgroups.ops)
-        r = k->cgroups.ops->limit(&k->cgroups, s->group, (uint64_t)memory_mb << 20,
-                                  cpu_percent(memory_mb), b->pids ? b->pids : 1024, err);
+    r = set_limits(k, s, b, err);
     if (r < 0)
         return r;
     r = k->spaces ? root_bind(&k->root, s->mounts, b, err) : plain_bind(k, s, b, err);
@@ -408,6 +441,16 @@ void slot_freeze(struct keeper *k, struct slot *s, bool frozen)
     slot_signal(k, s, 0, frozen ? SIGSTOP : SIGCONT);
 }
 
+// Under cpu = proportional INIT has a whole processor, as on AWS, and what follows its share.
+void slot_settle(struct keeper *k, struct slot *s)
+{
+    const struct cgroup_limits l = {.cpu_quota = s->cpu_quota};
+    struct err err = ERR_INIT;
+    if (k->config.cpu_proportional && k->cgroups.ops && s->cpu_quota &&
+        k->cgroups.ops->limit(&k->cgroups, s->group, &l, &err) < 0)
+        log_warn("%s", err.message);
+}
+
 // SIGKILL to pid 1 takes its namespace along; a frozen group (v1) has to thaw to die.
 void slot_kill(struct keeper *k, struct slot *s)
 {
@@ -430,9 +473,15 @@ void slot_kill(struct keeper *k, struct slot *s)
 
 // ---- what pid 1 says ----
 
+static uint32_t oom_kills(struct keeper *k, const struct slot *s)
+{
+    uint32_t kernels = k->cgroups.ops ? k->cgroups.ops->oom_kills(&k->cgroups, s->group) : 0;
+    return kernels + s->memory.over;
+}
+
 static void program_ended(struct keeper *k, struct slot *s, struct sandbox_exit *e)
 {
-    uint32_t kills = k->cgroups.ops ? k->cgroups.ops->oom_kills(&k->cgroups, s->group) : 0;
+    uint32_t kills = oom_kills(k, s);
     if (e->reason == SANDBOX_SIGNALLED && e->status == SIGKILL && kills > s->oom_seen)
         e->reason = SANDBOX_OOM;
     s->oom_seen = kills;
@@ -484,13 +533,15 @@ static int hear(struct keeper *k, struct slot *s)
 {
     struct protocol_header h;
     struct protocol_reader r;
-    unsigned n_fds = 1;
-    _cleanup_close_ int fd = -1;
+    unsigned n_fds = 2;
+    int fds[2] = {-1, -1};
     if (s->channel < 0)
         return -EPIPE;
-    ssize_t n = message_receive(s->channel, k->in, sizeof(k->in), &fd, &n_fds, NULL);
+    ssize_t n = message_receive(s->channel, k->in, sizeof(k->in), fds, &n_fds, NULL);
     if (n <= 0)
         return n == -EAGAIN ? 0 : -EPIPE;
+    _cleanup_close_ int fd = n_fds > 0 ? fds[0] : -1;
+    _cleanup_close_ int gauge = n_fds > 1 ? fds[1] : -1;
     if (protocol_open(&r, k->in, (size_t)n, &h) < 0)
         return -EPROTO;
     uint32_t a = protocol_get_u32(&r), b = protocol_get_u32(&r);
@@ -502,6 +553,11 @@ static int hear(struct keeper *k, struct slot *s)
     case PID1_MOUNTS:
         if (s->state == SLOT_MAKING && s->mounts < 0)
             s->mounts = TAKE_FD(fd);
+        if (s->state == SLOT_MAKING && s->memory.tmp < 0)
+            s->memory.tmp = TAKE_FD(gauge);
+        break;
+    case PID1_WATCHING:
+        memory_watch_armed(k, s, (int)a);
         break;
     case PID1_READY:
         ready(k, s);
@@ -546,10 +602,10 @@ void slot_ended(struct keeper *k, struct slot *s)
     if (s->last.program == 0) // no main program ever ended
         e = (struct sandbox_exit){.reason = SANDBOX_FAILED, .what = "pid 1"};
     if (s->killed)
-        e.reason = SANDBOX_KILLED;
+        e.reason = s->memory.over && s->last.program == 0 ? SANDBOX_OOM : SANDBOX_KILLED;
     e.program = 0;
     e.id = s->id;
-    e.oom_kills = k->cgroups.ops ? k->cgroups.ops->oom_kills(&k->cgroups, s->group) : 0;
+    e.oom_kills = oom_kills(k, s);
     e.peak_memory_bytes = cgroup_peak(&k->cgroups, s->group);
     if (s->connection >= 0 && s->state == SLOT_MAKING && s->waiting) {
         struct err err = ERR_INIT;

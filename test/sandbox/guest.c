@@ -101,6 +101,46 @@ static int eat(size_t mb)
     return 0;
 }
 
+static int fill(const char *path, size_t mb)
+{
+    static char chunk[1 << 20];
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+    memset(chunk, 1, sizeof(chunk));
+    for (size_t i = 0; i < mb; i++)
+        if (write(fd, chunk, sizeof(chunk)) != (ssize_t)sizeof(chunk)) {
+            printf("%s after %zu MB\n", strerrorname_np(errno), i);
+            return 1;
+        }
+    close(fd);
+    printf("filled %zu\n", mb);
+    return 0;
+}
+
+// Holds it until somebody minds.
+static int hold(size_t mb)
+{
+    int r = eat(mb);
+    printf("holds %zu\n", mb);
+    for (int i = 0; i < 600 && r == 0; i++)
+        usleep(100000);
+    return r;
+}
+
+// Files at /tmp, and then memory: hoard FILES MB.
+static int hoard(size_t files, size_t mb)
+{
+    return fill("/tmp/hoard", files) || hold(mb);
+}
+
+// Files that are gone again leave no room behind.
+static int swap_files_for_memory(size_t files, size_t mb)
+{
+    if (fill("/tmp/hoard", files))
+        return 1;
+    unlink("/tmp/hoard");
+    return hold(mb);
+}
+
 int main(int argc, char **argv)
 {
     const char *verb = argc > 1 ? argv[1] : "", *argument = argc > 2 ? argv[2] : "";
@@ -123,6 +163,15 @@ int main(int argc, char **argv)
         return serve((int)strtol(argument, NULL, 10));
     if (strcmp(verb, "eat") == 0)
         return eat((size_t)strtol(argument, NULL, 10));
+    size_t first = strtoul(argument, NULL, 10), second = argc > 3 ? strtoul(argv[3], NULL, 10) : 0;
+    if (strcmp(verb, "hold") == 0)
+        return hold(first);
+    if (strcmp(verb, "fill") == 0)
+        return fill("/tmp/fill", first);
+    if (strcmp(verb, "hoard") == 0)
+        return hoard(first, second);
+    if (strcmp(verb, "swap") == 0)
+        return swap_files_for_memory(first, second);
     if (strcmp(verb, "cat") == 0) {
         first_line(argument, text, sizeof(text));
         printf("%s\n", text);

@@ -268,12 +268,7 @@ static void on_started(void *ctx, uint64_t id, int r, struct sandbox_started *st
         return;
     }
     run->s = *started;
-    *started = (struct sandbox_started){.control_fd = -1,
-                                        .output_fd = -1,
-                                        .runtime_api_fd = -1,
-                                        .endpoint_fd = -1,
-                                        .memory_fd = -1,
-                                        .freezer_fd = -1};
+    *started = SANDBOX_STARTED_NOTHING;
     check();
 }
 
@@ -356,8 +351,7 @@ void stage_begin(struct stage *s, struct stage_run *r)
     if (r->spec)
         spec = *r->spec;
     buf_init(&r->output, (size_t)1 << 20);
-    r->s.output_fd = r->s.control_fd = r->s.runtime_api_fd = r->s.endpoint_fd = -1;
-    r->s.memory_fd = r->s.freezer_fd = -1;
+    r->s = SANDBOX_STARTED_NOTHING;
     spec.id = s->next_id++;
     if (!r->spec)
         describe(r, &spec);

@@ -319,7 +319,7 @@ static void memory_runs_out_alone(void **state)
     NEEDS(stage->status.cgroup_memory);
     char answer[512];
     uint64_t peak = 0;
-    struct sandbox_spec calm = spec_of("echo", NULL), greedy = spec_of("eat", "300");
+    struct sandbox_spec calm = spec_of("echo", NULL), greedy = spec_of("hold", "300");
     calm.want_control = true;
     struct stage_run a = {.spec = &calm}, b = {0};
     stage_begin(stage, &a);
@@ -341,6 +341,47 @@ static void memory_runs_out_alone(void **state)
     assert_int_equal(b.program.reason, SANDBOX_EXITED);
     assert_true(b.program.peak_memory_bytes > (uint64_t)100 << 20);
     stage_run_finish(&b);
+}
+
+// What was said before the end, and how the program ended.
+static void hoards(const char *verb, const char *files, const char *mb,
+                   enum sandbox_exit_reason reason, const char *said)
+{
+    struct sandbox_spec spec = spec_of(verb, files);
+    struct stage_run r = {0};
+    if (mb)
+        spec.program.argv[spec.program.n_argv++] = mb;
+    run(&r, &spec);
+    assert_int_equal(r.error, 0);
+    if (said)
+        assert_output(&r, said);
+    assert_int_equal(r.program.reason, reason);
+    if (reason == SANDBOX_OOM)
+        assert_true(r.program.oom_kills >= 1);
+    stage_run_finish(&r);
+}
+
+static void files_are_not_memory(void **state)
+{
+    (void)state;
+    NEEDS(stage->status.cgroup_memory);
+    char answer[512];
+    uint64_t used = 1;
+    struct sandbox_spec calm = spec_of("echo", NULL);
+    calm.want_control = true;
+    struct stage_run a = {.spec = &calm};
+    stage_begin(stage, &a);
+    hoards("fill", "500", NULL, SANDBOX_EXITED, "filled 500\n"); // with 128 MB of memory
+    hoards("fill", "600", NULL, SANDBOX_EXITED, "ENOSPC after 512 MB\n");
+    hoards("hoard", "500", "200", SANDBOX_OOM, NULL);
+    hoards("swap", "500", "200", SANDBOX_OOM, NULL);  // emptied again: no room is left behind
+    hoards("hoard", "400", "900", SANDBOX_OOM, NULL); // by the kernel, at the latest
+    assert_int_equal(sandbox_tmp_used(a.s.tmp_fd, &used), 0);
+    assert_true(used < 1 << 20);
+    ask(a.s.control_fd, "still here\n", answer, sizeof(answer), 60000);
+    assert_string_equal(answer, "echo still here\n");
+    end(&a);
+    stage_run_finish(&a);
 }
 
 static void listener_is_identity(void **state)
@@ -703,6 +744,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(further_programs),
         cmocka_unit_test(frozen_is_silent),
         cmocka_unit_test(memory_runs_out_alone),
+        cmocka_unit_test(files_are_not_memory),
         cmocka_unit_test(listener_is_identity),
         cmocka_unit_test(names_stay_below),
         cmocka_unit_test(connections_stay_inside),
@@ -713,6 +755,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(keeper_dies),
         cmocka_unit_test(code_must_not_be_a_link),
     };
+    if (argc > 3) // one alone, by hand
+        cmocka_set_test_filter(argv[3]);
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     return stage_close(stage) != 0 || failed ? 1 : 0;
 }

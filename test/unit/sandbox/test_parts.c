@@ -97,9 +97,10 @@ static void only_what_is_below(void **state)
 static void limits_of_version_2(void **state)
 {
     (void)state;
-    static const char *const files[] = {"memory.max",  "memory.swap.max", "cpu.weight",
-                                        "cpu.max",     "pids.max",        "cgroup.freeze",
-                                        "cgroup.kill", "memory.peak"};
+    static const char *const files[] = {
+        "memory.max", "memory.high",   "memory.swap.max", "cpu.weight",    "cpu.max",
+        "pids.max",   "cgroup.freeze", "cgroup.kill",     "cpu.max.burst", "memory.peak",
+        "io.max",     "io.weight",     "memory.current",  "memory.stat"};
     char path[512], name[64];
     struct cgroup_tree t;
     make("v2");
@@ -111,12 +112,37 @@ static void limits_of_version_2(void **state)
         put(name, "");
     }
     put("v2/s1/memory.events", "low 0\nhigh 0\nmax 3\noom 2\noom_kill 2\n");
-    assert_int_equal(t.ops->limit(&t, "s1", 134217728, 100, 64, NULL), 0);
+    struct cgroup_limits l = {
+        .memory_bytes = 134217728, .cpu_weight = 100, .cpu_quota = 100, .pids = 64};
+    assert_int_equal(t.ops->limit(&t, "s1", &l, NULL), 0);
     assert_file("v2/s1/memory.max", "134217728");
     assert_file("v2/s1/memory.swap.max", "0");
     assert_file("v2/s1/cpu.weight", "100");
+    assert_file("v2/s1/io.weight", "100");
     assert_file("v2/s1/cpu.max", "50000 50000");
+    assert_file("v2/s1/cpu.max.burst", "0");
     assert_file("v2/s1/pids.max", "64");
+    put("v2/s1/memory.max", "");
+    put("v2/s1/memory.high", ""); // a real one would not keep what was written before
+    put("v2/s1/cpu.max", "");
+    put("v2/s1/cpu.max.burst", "");
+    l = (struct cgroup_limits){.memory_bytes = 134217728, .tmp_bytes = 1 << 20, .cpu_quota = 7};
+    assert_int_equal(t.ops->limit(&t, "s1", &l, NULL), 0);
+    assert_file("v2/s1/memory.max", "135266304"); // with /tmp
+    assert_file("v2/s1/memory.high", "134217728");
+    assert_file("v2/s1/cpu.max", "3500 50000");
+    assert_file("v2/s1/cpu.max.burst", "3500");
+    snprintf(t.disks[t.n_disks++], sizeof(t.disks[0]), "254:0");
+    assert_int_equal(t.ops->limit_io(&t, "s1", 1000, 0, NULL), 0);
+    assert_file("v2/s1/io.max", "254:0 rbps=1000 wbps=1000");
+    put("v2/s1/io.max", "");
+    assert_int_equal(t.ops->limit_io(&t, "s1", 1000, 20, NULL), 0);
+    assert_file("v2/s1/io.max", "254:0 rbps=1000 wbps=1000 riops=20 wiops=20");
+    put("v2/s1/memory.current", "5000\n");
+    put("v2/s1/memory.stat", "anon 1000\nfile 3000\nshmem 700\nslab_unreclaimable 1\n");
+    assert_int_equal(t.ops->memory_used(&t, "s1"), 5000);
+    assert_int_equal(t.ops->memory_held(&t, "s1", 600), 1101);
+    assert_int_equal(t.ops->memory_held(&t, "s1", 6000), 1001); // files cannot hide memory
     assert_int_equal(t.ops->freeze(&t, "s1", true), 0);
     assert_file("v2/s1/cgroup.freeze", "1");
     assert_int_equal(t.ops->kill(&t, "s1"), 0);
@@ -138,6 +164,13 @@ static void limits_of_version_1(void **state)
                                         "cpu/s1/cpu.shares",
                                         "cpu/s1/cpu.cfs_period_us",
                                         "cpu/s1/cpu.cfs_quota_us",
+                                        "cpu/s1/cpu.cfs_burst_us",
+                                        "io/s1/blkio.bfq.weight",
+                                        "io/s1/blkio.throttle.read_bps_device",
+                                        "io/s1/blkio.throttle.write_bps_device",
+                                        "io/s1/blkio.throttle.read_iops_device",
+                                        "io/s1/blkio.throttle.write_iops_device",
+                                        "memory/s1/memory.stat",
                                         "pids/s1/pids.max",
                                         "freezer/s1/freezer.state"};
     char path[512], name[96];
@@ -151,11 +184,25 @@ static void limits_of_version_1(void **state)
         put(name, "");
     }
     put("v1/memory/s1/memory.oom_control", "oom_kill_disable 0\nunder_oom 0\noom_kill 1\n");
-    assert_int_equal(t.ops->limit(&t, "s1", 1 << 20, 200, 5, NULL), 0);
-    assert_file("v1/memory/s1/memory.limit_in_bytes", "1048576");
-    assert_file("v1/memory/s1/memory.memsw.limit_in_bytes", "1048576");
+    const struct cgroup_limits l = {.memory_bytes = 1 << 20,
+                                    .tmp_bytes = 1 << 20,
+                                    .cpu_weight = 200,
+                                    .cpu_quota = 200,
+                                    .pids = 5};
+    assert_int_equal(t.ops->limit(&t, "s1", &l, NULL), 0);
+    assert_file("v1/memory/s1/memory.limit_in_bytes", "2097152");
+    assert_file("v1/memory/s1/memory.memsw.limit_in_bytes", "2097152");
     assert_file("v1/cpu/s1/cpu.cfs_quota_us", "100000");
-    assert_file("v1/cpu/s1/cpu.shares", "2050");
+    assert_file("v1/cpu/s1/cpu.cfs_burst_us", "0");
+    assert_file("v1/cpu/s1/cpu.shares", "2048");
+    assert_file("v1/io/s1/blkio.bfq.weight", "200");
+    snprintf(t.disks[t.n_disks++], sizeof(t.disks[0]), "254:0");
+    assert_int_equal(t.ops->limit_io(&t, "s1", 1000, 20, NULL), 0);
+    assert_file("v1/io/s1/blkio.throttle.read_bps_device", "254:0 1000");
+    assert_file("v1/io/s1/blkio.throttle.write_iops_device", "254:0 20");
+    put("v1/memory/s1/memory.stat", "cache 9000\nrss 1000\nshmem 700\nswap 50\n");
+    assert_int_equal(t.ops->memory_held(&t, "s1", 600), 1150);
+    assert_int_equal(t.ops->memory_held(&t, "s1", 6000), 1000);
     assert_file("v1/pids/s1/pids.max", "5");
     assert_int_equal(t.ops->freeze(&t, "s1", true), 0);
     assert_file("v1/freezer/s1/freezer.state", "FROZEN");
@@ -175,7 +222,8 @@ static void a_limit_that_does_not_hold_is_an_error(void **state)
     snprintf(path, sizeof(path), "%s/v2bad", dir);
     cgroup_tree_fake(&t, 2, path);
     assert_int_equal(cgroup_make(&t, "s1", NULL), 0); // without the files
-    assert_true(t.ops->limit(&t, "s1", 1 << 20, 0, 0, &err) < 0);
+    const struct cgroup_limits l = {.memory_bytes = 1 << 20};
+    assert_true(t.ops->limit(&t, "s1", &l, &err) < 0);
     assert_non_null(strstr(err.message, "memory"));
 }
 
