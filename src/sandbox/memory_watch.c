@@ -136,7 +136,9 @@ static void look_at(struct keeper *k, struct slot *s)
     } else if (!m->asked) {
         ask_pid1(s, k);
     }
-    if (!above && m->armed)
+    // v1 compares only now and then: after a short dip below the threshold it would say nothing of
+    // the next crossing. What is well below it has been noticed.
+    if (!above && m->armed && used < m->memory_bytes - m->memory_bytes / 16)
         set_state(k, s, MEMORY_WATCH_ARMED);
 }
 

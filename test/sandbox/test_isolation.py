@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import urllib.request
 
@@ -80,6 +81,17 @@ def dead(event):
 def well(event):
     return "well"
 
+def fill(event):
+    with open("/tmp/filled", "wb") as f:
+        for _ in range(event["mb"]):
+            f.write(bytes(1 << 20))
+    return os.stat("/tmp/filled").st_size >> 20
+
+def hold(event):
+    kept = [bytearray(b"x" * (1 << 20)) for _ in range(event["mb"])]
+    time.sleep(60)
+    return len(kept)
+
 def handler(event, context):
     return globals()[event["do"]](event)
 """
@@ -110,7 +122,7 @@ def test_health_tells_the_isolation(daemon):
 
 
 def test_out_of_memory_ends_one_environment(daemon, hostile):
-    if not isolation(daemon).get("cgroup_memory", True):
+    if not isolation(daemon).get("memory", True):
         pytest.skip("no cgroup bounds memory here")
     other = make_function(daemon, "python", HOSTILE)
     assert other.call({"do": "well"}) == "well"
@@ -120,6 +132,26 @@ def test_out_of_memory_ends_one_environment(daemon, hostile):
     assert other.call({"do": "well"}) == "well"
     assert hostile.call({"do": "well"}) == "well"
     other.delete()
+
+
+def test_files_at_tmp_are_not_memory(daemon, hostile):
+    """A function of 128 MB has 512 MB of /tmp beside them, on AWS as here."""
+    if not isolation(daemon).get("memory", True):
+        pytest.skip("no cgroup bounds memory here")
+    other = make_function(daemon, "python", HOSTILE)
+    assert other.call({"do": "well"}) == "well"
+    answer = hostile.invoke({"do": "fill", "mb": 500})
+    assert answer.error is None and answer.payload == 500
+    assert reported_memory(answer) < 100
+    answer = hostile.invoke({"do": "hold", "mb": 200})
+    assert answer.payload["errorType"] == "Runtime.OutOfMemory"
+    assert other.call({"do": "well"}) == "well"
+    assert hostile.call({"do": "well"}) == "well"
+    other.delete()
+
+
+def reported_memory(answer):
+    return int(re.search(r"Max Memory Used: (\d+) MB", answer.tail)[1])
 
 
 def test_fork_bomb_ends_with_its_environment(daemon, hostile):
