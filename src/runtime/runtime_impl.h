@@ -281,8 +281,8 @@ struct environment {
     int kept_mb;                            // its share of runtime.kept_mb
     struct buf init_error;
     char init_error_type[96];
-    int64_t idle_since_ns; // under the pool's lock
-    int counted_mb;        // its share of runtime.memory_mb
+    int64_t idle_since_ns;          // under the pool's lock
+    int counted_mb;                 // its share of runtime.memory_mb
     uint64_t peak_bytes, tmp_bytes; // of all memory; of files at /tmp in it
     int64_t peak_looked_ns;
     unsigned served;
