@@ -4,6 +4,7 @@
 // that runs it, or (parked) the parking table. Only the loop answers, and the request, with the
 // call in its arena, is given back exactly there and last.
 #include "engine/engine_impl.h"
+#include "engine/inside.h"
 
 #include "base/cleanup.h"
 #include "base/uuid.h"
@@ -179,6 +180,10 @@ static void send_answer(struct call_run *r)
     for (unsigned i = 0; i < c->n_headers; i++)
         headers[n++] = (struct http_header){str_from(c->headers[i].name), c->headers[i].value};
     int status = c->status ? c->status : r->answer.status;
+    if (r->inside) {
+        inside_answer(r, status);
+        return;
+    }
     const struct http_response response = {
         .status = status,
         .headers = headers,
@@ -192,10 +197,15 @@ static void send_answer(struct call_run *r)
     wire_http_out_finish(&answer);
 }
 
+static enum wire_protocol answer_protocol(const struct call_run *r)
+{
+    return r->inside && r->inside->answer_in != WIRE_PROTOCOLS ? r->inside->answer_in : r->protocol;
+}
+
 static void encode_error(struct call_run *r)
 {
     struct call *c = &r->call;
-    enum wire_protocol p = r->protocol;
+    enum wire_protocol p = answer_protocol(r);
 
     if (r->answered)
         wire_http_out_finish(&r->answer);
@@ -366,7 +376,7 @@ static int run_handler(struct call_run *r, struct err *err)
         return rc;
     wire_http_out_init(&r->answer, c->arena, MAX_ANSWER_BYTES);
     r->answered = true;
-    return wire_encode(c->op, r->protocol, r->out, c->request_id, &r->answer, err);
+    return wire_encode(c->op, answer_protocol(r), r->out, c->request_id, &r->answer, err);
 }
 
 static void work_call(struct work *w)

@@ -101,6 +101,7 @@ struct call_run {
     struct work work;
     struct loop_task task;
     void (*work_fn)(struct call *c); // call_work()
+    struct engine_inside *inside;    // called from inside of the process; NULL: by a client
     // call_finish()
     int finish_status;
     struct str finish_type, finish_body;
@@ -125,6 +126,10 @@ void call_dispatch(struct call_run *r);  // to a worker: decode, handler, encode
 void call_error_now(struct call_run *r); // on the loop: r->err as the answer
 // The request as the wire layer reads it, without its body. False: out of memory.
 bool call_http_in(struct call_run *r);
+
+// inside.c: hands the answer of a call from inside over, or says that its client has gone.
+void inside_answer(struct call_run *r, int status);
+void inside_gone(struct call_run *r);
 
 // route.c: which of the services is meant; NULL: none. Pure.
 struct engine_slot *route_service(struct engine *e, const struct wire_http_in *in,

@@ -114,6 +114,10 @@ static void park_expire(struct loop_timer *t)
 
 static void drop(struct call_run *r)
 {
+    if (r->inside) {
+        inside_gone(r);
+        return;
+    }
     call_done(&r->call, 499);
     http_request_drop(r->call.http);
 }

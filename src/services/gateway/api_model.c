@@ -3,14 +3,15 @@
 #include "services/gateway/api_model.h"
 
 #include "os/log.h"
-#include "os/time.h"
+#include "services/gateway/api_compile.h"
 #include "services/gateway/authorizer_cache.h"
 #include "services/gateway/kinds.h"
-#include "services/lambda/names.h"
 
 #include <errno.h>
 
 #define MAX_MODEL_BYTES ((size_t)256 << 20)
+// Routes that changed leave memory behind in the model: then it is compiled anew.
+#define MAX_CHANGES(n_routes) (256 + (n_routes))
 
 struct domain {
     struct arena arena;
@@ -24,263 +25,6 @@ static pthread_rwlock_t lock = PTHREAD_RWLOCK_INITIALIZER;
 static pthread_mutex_t reloading = PTHREAD_MUTEX_INITIALIZER;
 static struct map models;  // API id -> struct api
 static struct map domains; // host -> struct domain
-
-// ---- token buckets
-// -------------------------------------------------------------------------------
-
-static void bucket_init(struct token_bucket *b, const struct json_value *settings)
-{
-    pthread_mutex_init(&b->lock, NULL);
-    json_f64(json_get(settings, "throttlingRateLimit"), &b->rate);
-    json_f64(json_get(settings, "throttlingBurstLimit"), &b->burst);
-    if (b->burst < 1)
-        b->burst = b->rate > 1 ? b->rate : 1;
-    b->tokens = b->burst;
-    b->at_ns = os_mono_ns();
-}
-
-bool token_bucket_take(struct token_bucket *b)
-{
-    if (b->rate <= 0)
-        return true;
-    pthread_mutex_lock(&b->lock);
-    int64_t now = os_mono_ns();
-    b->tokens += (double)(now - b->at_ns) / 1e9 * b->rate;
-    b->at_ns = now;
-    if (b->tokens > b->burst)
-        b->tokens = b->burst;
-    bool taken = b->tokens >= 1;
-    if (taken)
-        b->tokens -= 1;
-    pthread_mutex_unlock(&b->lock);
-    return taken;
-}
-
-// ---- compiling
-// -----------------------------------------------------------------------------------
-
-// The records that a stage serves, as lists.
-struct parts {
-    const struct json_value *routes, *integrations, *authorizers;
-};
-
-static struct str text(const struct json_value *v, const char *key)
-{
-    return json_get_or(v, key, STR_NULL);
-}
-
-// "arn:aws:lambda:…" or "arn:aws:apigateway:<region>:lambda:path/…/functions/<arn>/invocations".
-static bool function_of(struct str uri, const struct api *api, struct function_reference *out)
-{
-    struct lambda_name name;
-    ptrdiff_t at = str_find(uri, STR("/functions/"));
-
-    if (at >= 0) {
-        uri = str_slice(uri, (size_t)at + strlen("/functions/"), uri.len);
-        ptrdiff_t end = str_find(uri, STR("/invocations"));
-        if (end >= 0)
-            uri = str_slice(uri, 0, (size_t)end);
-    }
-    if (!lambda_name_parse(uri, &name))
-        return false;
-    *out = (struct function_reference){
-        .account = name.account.ptr ? name.account : api->account,
-        .region = name.region.ptr ? name.region : api->region,
-        .name = name.name,
-        .qualifier = name.qualifier,
-    };
-    return true;
-}
-
-static const struct json_value *record_of(const struct json_value *list, const char *key,
-                                          struct str id)
-{
-    json_each(v, list) if (str_eq(text(v, key), id)) return v;
-    return NULL;
-}
-
-static struct api_integration *compile_integration(struct api *api, const struct json_value *v)
-{
-    struct api_integration *i = arena_new(&api->arena, struct api_integration);
-
-    if (!i)
-        return NULL;
-    *i = (struct api_integration){
-        .id = text(v, "integrationId"),
-        .lambda = str_eq(text(v, "integrationType"), STR("AWS_PROXY")),
-        .mock = str_eq(text(v, "integrationType"), STR("MOCK")),
-        .uri = text(v, "integrationUri"),
-        .method = text(v, "integrationMethod"),
-        .format = str_eq(text(v, "payloadFormatVersion"), STR("2.0")) ? 2 : 1,
-        .timeout_ms = json_get_i64_or(v, "timeoutInMillis", 30000),
-        .request_parameters = json_get(v, "requestParameters"),
-        .response_parameters = json_get(v, "responseParameters"),
-    };
-    if (i->lambda && !function_of(i->uri, api, &i->function))
-        return NULL;
-    return i;
-}
-
-static struct api_authorizer *compile_authorizer(struct api *api, const struct json_value *v)
-{
-    struct api_authorizer *a = arena_new(&api->arena, struct api_authorizer);
-    const struct json_value *jwt = json_get(v, "jwtConfiguration");
-
-    if (!a)
-        return NULL;
-    *a = (struct api_authorizer){
-        .id = text(v, "authorizerId"),
-        .name = text(v, "name"),
-        .jwt = str_eq(text(v, "authorizerType"), STR("JWT")),
-        .ttl_s = json_get_i64_or(v, "authorizerResultTtlInSeconds", 300),
-        .issuer = text(jwt, "issuer"),
-        .audience = json_get(jwt, "audience"),
-        .simple = json_get_bool_or(v, "enableSimpleResponses", false),
-        .format = str_eq(text(v, "authorizerPayloadFormatVersion"), STR("2.0")) ? 2 : 1,
-        .cache = authorizer_cache_create(),
-        .next = api->authorizers,
-    };
-    api->authorizers = a;
-    json_each(s, json_get(v, "identitySource"))
-    {
-        if (a->n_sources < ARRAY_LEN(a->sources) && json_str(s, &a->sources[a->n_sources]))
-            a->n_sources++;
-    }
-    if (!a->jwt && !function_of(text(v, "authorizerUri"), api, &a->function))
-        return NULL;
-    return a;
-}
-
-// Compiles a record once per stage source: `made` maps ids to what was compiled.
-static struct api_authorizer *authorizer_get(struct api *api, const struct parts *p,
-                                             struct map *made, struct str id)
-{
-    struct api_authorizer *a = map_get(made, id);
-    const struct json_value *v = a ? NULL : record_of(p->authorizers, "authorizerId", id);
-
-    if (v && (a = compile_authorizer(api, v)))
-        map_set(made, a->id, a, NULL);
-    return a;
-}
-
-static struct api_integration *integration_get(struct api *api, struct map *integrations,
-                                               struct map *made, struct str target)
-{
-    struct str id = str_starts(target, STR("integrations/"))
-                        ? str_slice(target, strlen("integrations/"), target.len)
-                        : STR_NULL;
-    struct api_integration *i = id.len > 0 ? map_get(made, id) : NULL;
-    const struct json_value *v = i || id.len == 0 ? NULL : map_get(integrations, id);
-
-    if (v && (i = compile_integration(api, v)))
-        map_set(made, i->id, i, NULL);
-    return i;
-}
-
-static struct token_bucket *route_bucket(struct api *api, const struct json_value *settings,
-                                         struct str key)
-{
-    const struct json_value *mine = json_get_str(settings, key);
-    double rate = 0;
-
-    if (!mine || !json_f64(json_get(mine, "throttlingRateLimit"), &rate) || rate <= 0)
-        return NULL;
-    struct token_bucket *b = arena_new(&api->arena, struct token_bucket);
-    if (b)
-        bucket_init(b, mine);
-    return b;
-}
-
-static struct api_route *compile_route(struct api *api, const struct json_value *v,
-                                       const struct json_value *settings)
-{
-    struct api_route *r = arena_new(&api->arena, struct api_route);
-    struct str type = json_get_or(v, "authorizationType", STR("NONE"));
-
-    if (!r)
-        return NULL;
-    r->key = text(v, "routeKey");
-    ptrdiff_t space = str_find_char(r->key, ' ');
-    r->resource = space < 0 ? r->key : str_slice(r->key, (size_t)space + 1, r->key.len);
-    r->operation_name = text(v, "operationName");
-    r->authorization = str_eq(type, STR("NONE"))      ? AUTHORIZATION_NONE
-                       : str_eq(type, STR("AWS_IAM")) ? AUTHORIZATION_IAM
-                                                      : AUTHORIZATION_AUTHORIZER;
-    r->scopes = json_get(v, "authorizationScopes");
-    r->bucket = route_bucket(api, settings, r->key);
-    r->two_way = text(v, "routeResponseSelectionExpression").len > 0;
-    return r;
-}
-
-static void compile_routes(struct api *api, struct api_stage *s, const struct parts *p,
-                           const struct json_value *settings)
-{
-    struct map integrations = {0}, made_integrations = {0}, made_authorizers = {0};
-    struct route_table *t = route_table_new(&api->arena);
-    struct err err = ERR_INIT;
-
-    json_each(i, p->integrations) map_set(&integrations, text(i, "integrationId"), (void *)i, NULL);
-    json_each(v, p->routes)
-    {
-        struct api_route *r = t ? compile_route(api, v, settings) : NULL;
-        if (!r)
-            break;
-        r->integration = integration_get(api, &integrations, &made_integrations, text(v, "target"));
-        if (r->authorization == AUTHORIZATION_AUTHORIZER)
-            r->authorizer = authorizer_get(api, p, &made_authorizers, text(v, "authorizerId"));
-        r->next = s->list;
-        s->list = r;
-        if (!api->websocket && route_table_add(t, r->key, r, &err) < 0)
-            log_warn("API %.*s: route %.*s: %s", STR_ARG(api->id), STR_ARG(r->key), err.message);
-    }
-    map_finish(&integrations);
-    map_finish(&made_integrations);
-    map_finish(&made_authorizers);
-    s->routes = t;
-}
-
-static struct str log_group_of(struct str arn)
-{
-    struct str part = arn;
-
-    for (int i = 0; i < 6 && arn.ptr; i++)
-        if (!str_next(&arn, ':', &part))
-            return part;
-    ptrdiff_t star = str_find(arn, STR(":*"));
-    return star < 0 ? arn : str_slice(arn, 0, (size_t)star);
-}
-
-static int compile_stage(struct api *api, const struct json_value *v, const struct parts *live,
-                         const struct parts *frozen)
-{
-    struct api_stage *s = arena_new(&api->arena, struct api_stage);
-    const struct json_value *settings = json_get(v, "routeSettings");
-    const struct json_value *variables = json_get(v, "stageVariables");
-    const struct json_value *log = json_get(v, "accessLogSettings");
-
-    if (!s)
-        return -ENOMEM;
-    s->name = text(v, "stageName");
-    bucket_init(&s->bucket, json_get(v, "defaultRouteSettings"));
-    s->variables = arena_new_array(&api->arena, struct http_event_pair, json_count(variables));
-    json_each(m, variables)
-    {
-        struct str value;
-        if (s->variables && json_str(m, &value))
-            s->variables[s->n_variables++] = (struct http_event_pair){m->key, value};
-    }
-    if (text(log, "destinationArn").len > 0 && text(log, "format").len > 0) {
-        s->log_group = log_group_of(text(log, "destinationArn"));
-        s->log_format = text(log, "format");
-    }
-    if (json_get_bool_or(v, "autoDeploy", false))
-        compile_routes(api, s, live, settings);
-    else if (frozen)
-        compile_routes(api, s, frozen, settings);
-    s->next = api->stages;
-    api->stages = s;
-    return 0;
-}
 
 // ---- loading
 // -------------------------------------------------------------------------------------
@@ -300,22 +44,39 @@ static int list_add(void *ctx, struct str id, struct str json, struct err *err)
     return 0;
 }
 
-// All records of a kind, parsed into the model's arena.
-static int load_list(struct store_tx *tx, struct api *api, const struct resource_kind *k,
-                     const struct json_value **out, struct err *err)
+static struct str text(const struct json_value *v, const char *key)
 {
-    struct list_builder l;
+    return json_get_or(v, key, STR_NULL);
+}
 
-    buf_init(&l.b, MAX_MODEL_BYTES);
-    l.w = json_writer(&l.b);
-    jw_array_begin(&l.w);
-    int r = resource_each(tx, api->account, api->region, k, api->id, list_add, &l, err);
-    jw_array_end(&l.w);
-    struct str s = r < 0 || l.b.failed ? STR_NULL : arena_str(&api->arena, buf_str(&l.b));
-    buf_finish(&l.b);
+static void list_begin(struct list_builder *l)
+{
+    buf_init(&l->b, MAX_MODEL_BYTES);
+    l->w = json_writer(&l->b);
+    jw_array_begin(&l->w);
+}
+
+// Parses what was listed into the model's arena. `r`: what listing it said.
+static int list_end(struct list_builder *l, struct api *api, int r, const struct json_value **out,
+                    struct err *err)
+{
+    jw_array_end(&l->w);
+    struct str s = r < 0 || l->b.failed ? STR_NULL : arena_str(&api->arena, buf_str(&l->b));
+    buf_finish(&l->b);
     if (r < 0)
         return r;
     return s.ptr ? json_parse(&api->arena, s, out, err) : err_set(err, -ENOMEM, "out of memory");
+}
+
+// All records of a kind, parsed into the model's arena.
+static int load_list(struct store_tx *tx, struct api *api, const struct resource_kind *k,
+                     struct str parent, const struct json_value **out, struct err *err)
+{
+    struct list_builder l;
+
+    list_begin(&l);
+    int r = resource_each(tx, api->account, api->region, k, parent, list_add, &l, err);
+    return list_end(&l, api, r, out, err);
 }
 
 static int load_one(struct store_tx *tx, struct api *api, const struct resource_kind *k,
@@ -327,19 +88,46 @@ static int load_one(struct store_tx *tx, struct api *api, const struct resource_
     return resource_load(&as, tx, k, parent, id, out, err);
 }
 
-static int load_parts(struct store_tx *tx, struct api *api, struct parts *p, struct err *err)
+// The same as a list of it, or of nothing.
+static int load_one_listed(struct store_tx *tx, struct api *api, const struct resource_kind *k,
+                           struct str id, const struct json_value **out, struct err *err)
 {
-    int r = load_list(tx, api, &kind_route, &p->routes, err);
+    const struct json_value *record;
+    struct list_builder l;
 
+    int r = id.len > 0 ? load_one(tx, api, k, api->id, id, &record, err) : 0;
+    if (r <= 0)
+        return r;
+    list_begin(&l);
+    jw_raw(&l.w, record->raw);
+    return list_end(&l, api, 0, out, err);
+}
+
+static int load_records(struct store_tx *tx, struct api *api, struct api_records *p,
+                        struct err *err)
+{
+    struct list_builder l;
+
+    int r = load_list(tx, api, &kind_route, api->id, &p->routes, err);
     if (r == 0)
-        r = load_list(tx, api, &kind_integration, &p->integrations, err);
-    return r == 0 ? load_list(tx, api, &kind_authorizer, &p->authorizers, err) : r;
+        r = load_list(tx, api, &kind_integration, api->id, &p->integrations, err);
+    if (r == 0)
+        r = load_list(tx, api, &kind_authorizer, api->id, &p->authorizers, err);
+    if (r < 0 || !api->websocket)
+        return r;
+    list_begin(&l);
+    r = resource_each_below(tx, api->account, api->region, &kind_integration_response, api->id,
+                            list_add, &l, err);
+    r = list_end(&l, api, r, &p->responses, err);
+    return r == 0 ? load_list(tx, api, &kind_model, api->id, &p->models, err) : r;
 }
 
 static void api_free(struct api *a)
 {
     for (struct api_authorizer *auth = a->authorizers; auth; auth = auth->next)
         authorizer_cache_destroy(auth->cache);
+    api_compile_forget(a);
+    pthread_rwlock_destroy(&a->routes_lock);
     arena_finish(&a->arena);
     free(a);
 }
@@ -347,7 +135,7 @@ static void api_free(struct api *a)
 static int compile_api(struct store_tx *tx, struct api *api, struct err *err)
 {
     const struct json_value *record, *stages;
-    struct parts live = {0};
+    struct api_records live = {0};
 
     int r = load_one(tx, api, &kind_api, STR(""), api->id, &record, err);
     if (r <= 0)
@@ -358,9 +146,11 @@ static int compile_api(struct store_tx *tx, struct api *api, struct err *err)
     api->selection = text(record, "routeSelectionExpression");
     const struct json_value *cors = json_get(record, "corsConfiguration");
     api->has_cors = cors && cors_read(&api->arena, cors->raw, &api->cors);
-    r = load_parts(tx, api, &live, err);
+    r = load_records(tx, api, &live, err);
     if (r == 0)
-        r = load_list(tx, api, &kind_stage, &stages, err);
+        r = load_list(tx, api, &kind_vpc_link, STR(""), &live.links, err);
+    if (r == 0)
+        r = load_list(tx, api, &kind_stage, api->id, &stages, err);
     if (r < 0)
         return r;
     json_each(s, stages)
@@ -370,14 +160,54 @@ static int compile_api(struct store_tx *tx, struct api *api, struct err *err)
         if (deployment.len > 0)
             r = load_one(tx, api, &kind_frozen, api->id, deployment, &frozen, err);
         if (r >= 0) {
-            const struct parts p = {json_get(frozen, "routes"), json_get(frozen, "integrations"),
-                                    json_get(frozen, "authorizers")};
-            r = compile_stage(api, s, &live, frozen ? &p : NULL);
+            const struct api_records p = {
+                .routes = json_get(frozen, "routes"),
+                .integrations = json_get(frozen, "integrations"),
+                .authorizers = json_get(frozen, "authorizers"),
+                .responses = json_get(frozen, "responses"),
+                .models = json_get(frozen, "models"),
+                .links = live.links,
+            };
+            r = api_compile_stage(api, s, &live, frozen ? &p : NULL);
         }
         if (r < 0)
             return r;
     }
     return 0;
+}
+
+// A route of an API that is served was made, changed or deleted. False: compile it anew.
+static bool change_route(struct str api_id, struct str id)
+{
+    _cleanup_(store_abortp) struct store_tx *tx = NULL;
+    struct api *api = api_get(api_id);
+    const struct json_value *record = NULL;
+    struct api_records from = {0};
+    struct err err = ERR_INIT;
+    bool done = false;
+
+    if (!api || api->websocket || api->n_changes > MAX_CHANGES(api->n_routes))
+        goto out;
+    int r = store_begin(resources_store(), STORE_READ, &tx, &err);
+    if (r == 0)
+        r = load_one(tx, api, &kind_route, api->id, id, &record, &err);
+    if (r > 0) {
+        struct str target = text(record, "target");
+        if (str_starts(target, STR("integrations/")))
+            target = str_slice(target, strlen("integrations/"), target.len);
+        r = load_one_listed(tx, api, &kind_integration, target, &from.integrations, &err);
+        if (r == 0)
+            r = load_one_listed(tx, api, &kind_authorizer, text(record, "authorizerId"),
+                                &from.authorizers, &err);
+        if (r == 0)
+            r = load_list(tx, api, &kind_vpc_link, STR(""), &from.links, &err);
+    }
+    if (r == 0)
+        r = api_compile_route(api, arena_str(&api->arena, id), record, &from);
+    done = r == 0;
+out:
+    api_unref(api);
+    return done;
 }
 
 static void reload_api(struct str account, struct str region, struct str id)
@@ -390,6 +220,7 @@ static void reload_api(struct str account, struct str region, struct str id)
         return;
     arena_init(&api->arena, MAX_MODEL_BYTES);
     atomic_init(&api->refs, 1);
+    pthread_rwlock_init(&api->routes_lock, NULL);
     api->id = arena_str(&api->arena, id);
     api->account = arena_str(&api->arena, account);
     api->region = arena_str(&api->arena, region);
@@ -513,6 +344,12 @@ struct api *api_get(struct str id)
     return a;
 }
 
+struct api *api_ref(struct api *a)
+{
+    atomic_fetch_add(&a->refs, 1);
+    return a;
+}
+
 void api_unref(struct api *a)
 {
     if (a && atomic_fetch_sub(&a->refs, 1) == 1)
@@ -527,6 +364,19 @@ const struct api_stage *api_stage_get(const struct api *a, struct str name)
     return NULL;
 }
 
+bool api_route_match(const struct api *a, const struct api_stage *s, struct str method,
+                     struct str path, struct route_match *out)
+{
+    pthread_rwlock_t *l = (pthread_rwlock_t *)&a->routes_lock;
+
+    if (!s->routes)
+        return false;
+    pthread_rwlock_rdlock(l);
+    bool found = route_table_match(s->routes, method, path, out);
+    pthread_rwlock_unlock(l);
+    return found;
+}
+
 const struct api_route *api_websocket_route(const struct api_stage *s, struct str key)
 {
     for (const struct api_route *r = s->list; r; r = r->next)
@@ -535,13 +385,61 @@ const struct api_route *api_websocket_route(const struct api_stage *s, struct st
     return NULL;
 }
 
-void api_models_changed(struct str account, struct str region, struct str parent, bool below_api)
+bool api_route_admits(const struct api_stage *s, const struct api_route *r)
+{
+    return token_bucket_take(r && r->bucket ? r->bucket : (struct token_bucket *)&s->bucket);
+}
+
+void api_models_reload(struct str account, struct str region, struct str api_id)
 {
     pthread_mutex_lock(&reloading);
-    if (below_api)
-        reload_api(account, region, parent);
-    else
-        reload_domain(account, region, parent);
+    reload_api(account, region, api_id);
+    pthread_mutex_unlock(&reloading);
+}
+
+static bool is(const struct resource_event *e, const struct resource_kind *k)
+{
+    return strcmp(e->kind->name, k->name) == 0;
+}
+
+// A link's tags say where integrations lead to.
+static void link_changed(const struct resource_event *e)
+{
+    const struct map_entry *entry;
+    struct arena a;
+    struct str *ids = NULL;
+    unsigned n = 0;
+    size_t at = 0;
+
+    arena_init(&a, 1 << 24);
+    pthread_rwlock_rdlock(&lock);
+    ids = arena_new_array(&a, struct str, models.n + 1);
+    while (ids && (entry = map_next(&models, &at))) {
+        const struct api *api = entry->value;
+        if (str_eq(api->account, e->account) && str_eq(api->region, e->region))
+            ids[n++] = arena_str(&a, api->id);
+    }
+    pthread_rwlock_unlock(&lock);
+    for (unsigned i = 0; i < n; i++)
+        reload_api(e->account, e->region, ids[i]);
+    arena_finish(&a);
+}
+
+void api_models_changed(const struct resource_event *e)
+{
+    // Nothing can refer yet to what has just got its id.
+    if (e->created && (is(e, &kind_integration) || is(e, &kind_authorizer) ||
+                       is(e, &kind_deployment) || is(e, &kind_vpc_link)))
+        return;
+    pthread_mutex_lock(&reloading);
+    if (is(e, &kind_domain_name) || is(e, &kind_api_mapping))
+        reload_domain(e->account, e->region, is(e, &kind_domain_name) ? e->id : e->parent);
+    else if (is(e, &kind_vpc_link))
+        link_changed(e);
+    else if (is(e, &kind_api))
+        reload_api(e->account, e->region, e->id);
+    else if (!is(e, &kind_route) || !change_route(e->parent, e->id))
+        reload_api(e->account, e->region, e->parent);
     pthread_mutex_unlock(&reloading);
 }
 
@@ -595,7 +493,10 @@ int api_models_load(struct err *err)
     arena_init(&f.arena, MAX_MODEL_BYTES);
     int r = find_all(&f, err);
     for (struct key *k = f.keys; r == 0 && k; k = k->next)
-        api_models_changed(k->account, k->region, k->id, k->api);
+        if (k->api)
+            reload_api(k->account, k->region, k->id);
+        else
+            reload_domain(k->account, k->region, k->id);
     arena_finish(&f.arena);
     return r;
 }

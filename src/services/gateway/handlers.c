@@ -7,6 +7,7 @@
 #include "services/gateway/gateway.h"
 
 #include "base/timefmt.h"
+#include "services/gateway/json_schema.h"
 #include "services/gateway/kinds.h"
 
 #include "wire/gen/apigatewayv2.h"
@@ -77,11 +78,21 @@ UPDATE(route, kind_route, in->api_id, in->route_id, STR_NULL)
 DELETE(route, kind_route, in->api_id, in->route_id)
 LIST(routes, kind_route, in->api_id)
 
-CREATE(integration, kind_integration, in->api_id, STR_NULL)
 GET(integration, kind_integration, in->api_id, in->integration_id)
 UPDATE(integration, kind_integration, in->api_id, in->integration_id, STR_NULL)
 DELETE(integration, kind_integration, in->api_id, in->integration_id)
 LIST(integrations, kind_integration, in->api_id)
+
+CREATE(model, kind_model, in->api_id, STR_NULL)
+GET(model, kind_model, in->api_id, in->model_id)
+UPDATE(model, kind_model, in->api_id, in->model_id, STR_NULL)
+DELETE(model, kind_model, in->api_id, in->model_id)
+LIST(models, kind_model, in->api_id)
+
+CREATE(vpc_link, kind_vpc_link, STR(""), created(c, ""))
+GET(vpc_link, kind_vpc_link, STR(""), in->vpc_link_id)
+UPDATE(vpc_link, kind_vpc_link, STR(""), in->vpc_link_id, STR_NULL)
+LIST(vpc_links, kind_vpc_link, STR(""))
 
 CREATE(authorizer, kind_authorizer, in->api_id, STR_NULL)
 GET(authorizer, kind_authorizer, in->api_id, in->authorizer_id)
@@ -95,20 +106,60 @@ UPDATE(stage, kind_stage, in->api_id, in->stage_name, updated(c))
 DELETE(stage, kind_stage, in->api_id, in->stage_name)
 LIST(stages, kind_stage, in->api_id)
 
-// A route's or an integration's, which must be there.
-static int owner_there(struct call *c, const struct resource_kind *k, struct str api, struct str id,
-                       struct err *err)
+// A record that must be there.
+static int load_there(struct call *c, const struct resource_kind *k, struct str parent,
+                      struct str id, const struct json_value **record, struct err *err)
 {
     _cleanup_(store_abortp) struct store_tx *tx = NULL;
-    const struct json_value *ignored;
 
     int r = store_begin(resources_store(), STORE_READ, &tx, err);
     if (r == 0)
-        r = resource_load(c, tx, k, api, id, &ignored, err);
+        r = resource_load(c, tx, k, parent, id, record, err);
     return r < 0   ? r
            : r > 0 ? 0
                    : err_aws(err, &APIGATEWAYV2_NOT_FOUND_EXCEPTION,
                              "Invalid %s identifier specified %.*s", k->noun, STR_ARG(id));
+}
+
+int apigatewayv2_create_integration(struct call *c,
+                                    const struct apigatewayv2_create_integration_in *in,
+                                    struct apigatewayv2_create_integration_out *out,
+                                    struct err *err)
+{
+    struct resource_kind kind = kind_integration;
+    const struct json_value *api;
+
+    int r = load_there(c, &kind_api, STR(""), in->api_id, &api, err);
+    if (r < 0)
+        return r;
+    if (str_eq(json_get_or(api, "protocolType", STR_NULL), STR("WEBSOCKET")))
+        kind.defaults = kind_integration_websocket_defaults;
+    c->status = 201;
+    return resource_create(c, &kind, in->api_id, in, STR_NULL, out, err);
+}
+
+int apigatewayv2_delete_vpc_link(struct call *c, const struct apigatewayv2_delete_vpc_link_in *in,
+                                 struct apigatewayv2_delete_vpc_link_out *out, struct err *err)
+{
+    (void)out;
+    c->status = 202;
+    return resource_delete(c, &kind_vpc_link, STR(""), in->vpc_link_id, err);
+}
+
+// A template that makes an empty document of the model's shape: its members, each empty.
+int apigatewayv2_get_model_template(struct call *c,
+                                    const struct apigatewayv2_get_model_template_in *in,
+                                    struct apigatewayv2_get_model_template_out *out,
+                                    struct err *err)
+{
+    const struct json_value *model, *schema;
+
+    int r = load_there(c, &kind_model, in->api_id, in->model_id, &model, err);
+    if (r == 0)
+        r = json_parse(c->arena, json_get_or(model, "schema", STR("{}")), &schema, err);
+    if (r == 0)
+        out->value = model_template(c->arena, schema);
+    return r < 0 ? r : out->value.ptr ? 0 : err_set(err, -ENOMEM, "out of memory");
 }
 
 #define BELOW(kind, id) ((struct resource_kind[]){kind_below(c->arena, &(kind), (id))}[0])
@@ -117,11 +168,15 @@ static int owner_there(struct call *c, const struct resource_kind *k, struct str
                                    const struct apigatewayv2_create_##noun##_in *in,               \
                                    struct apigatewayv2_create_##noun##_out *out, struct err *err)  \
     {                                                                                              \
-        int r = owner_there(c, &(owner_kind), in->api_id, in->owner_id, err);                      \
+        const struct json_value *owner;                                                            \
+        int r = load_there(c, &(owner_kind), in->api_id, in->owner_id, &owner, err);               \
+        struct str above = r < 0 ? STR_NULL                                                        \
+                                 : arena_printf(c->arena, "{\"%s\":\"%.*s\"}",                     \
+                                                (owner_kind).id_key, STR_ARG(in->owner_id));       \
         c->status = 201;                                                                           \
         return r < 0 ? r                                                                           \
-                     : resource_create(c, &BELOW(kind, in->owner_id), in->api_id, in, STR_NULL,    \
-                                       out, err);                                                  \
+                     : resource_create(c, &BELOW(kind, in->owner_id), in->api_id, in, above, out,  \
+                                       err);                                                       \
     }                                                                                              \
     GET(noun, BELOW(kind, in->owner_id), in->api_id, in->response_id)                              \
     UPDATE(noun, BELOW(kind, in->owner_id), in->api_id, in->response_id, STR_NULL)                 \
@@ -328,9 +383,12 @@ static int freeze(struct call *c, struct store_tx *tx, struct str api_id, struct
     static const struct {
         const char *key;
         const struct resource_kind *kind;
-    } parts[] = {{"routes", &kind_route},
-                 {"integrations", &kind_integration},
-                 {"authorizers", &kind_authorizer}};
+        bool below; // of what stands below the API's records
+    } parts[] = {{"routes", &kind_route, false},
+                 {"integrations", &kind_integration, false},
+                 {"authorizers", &kind_authorizer, false},
+                 {"models", &kind_model, false},
+                 {"responses", &kind_integration_response, true}};
     struct json_writer w;
     struct buf b;
     int r = 0;
@@ -341,7 +399,8 @@ static int freeze(struct call *c, struct store_tx *tx, struct str api_id, struct
     for (size_t i = 0; r == 0 && i < ARRAY_LEN(parts); i++) {
         jw_key(&w, str_from(parts[i].key));
         jw_array_begin(&w);
-        r = resource_each(tx, c->account, c->region, parts[i].kind, api_id, add_record, &w, err);
+        r = (parts[i].below ? resource_each_below : resource_each)(
+            tx, c->account, c->region, parts[i].kind, api_id, add_record, &w, err);
         jw_array_end(&w);
     }
     jw_object_end(&w);
@@ -397,7 +456,8 @@ int apigatewayv2_create_deployment(struct call *c,
 // ---- tags
 // ----------------------------------------------------------------------------------------
 
-// "arn:aws:apigateway:<region>::/apis/<id>[/stages/<name>]", "…::/domainnames/<name>".
+// "arn:aws:apigateway:<region>::/apis/<id>[/stages/<name>]", "…::/domainnames/<name>",
+// "…::/vpclinks/<id>".
 static int tagged(struct str arn, const struct resource_kind **kind, struct str *parent,
                   struct str *id, struct err *err)
 {
@@ -409,6 +469,8 @@ static int tagged(struct str arn, const struct resource_kind **kind, struct str 
     if (str_next(&rest, '/', &noun) && str_next(&rest, '/', id) && id->len > 0) {
         if (str_eq(noun, STR("domainnames")) && !rest.ptr)
             return *kind = &kind_domain_name, 0;
+        if (str_eq(noun, STR("vpclinks")) && !rest.ptr)
+            return *kind = &kind_vpc_link, 0;
         if (str_eq(noun, STR("apis")) && !rest.ptr)
             return *kind = &kind_api, 0;
         if (str_eq(noun, STR("apis")) && str_next(&rest, '/', &stages) &&

@@ -6,11 +6,10 @@
 #include "engine/engine.h"
 #include "engine/sites.h"
 #include "os/time.h"
-#include "services/gateway/api_request.h"
 #include "services/gateway/connections.h"
+#include "services/gateway/parameter_mapping.h"
+#include "services/gateway/service_integration.h"
 #include "services/gateway/websocket_api.h"
-
-#include <stdio.h>
 
 #define PATH_STYLE "/_api/"
 
@@ -25,48 +24,11 @@ void api_answered(struct api_request *r, int status, size_t body_bytes)
     r->api = NULL;
 }
 
-static void mapped_headers(struct api_request *r, int *status, struct http_header *headers,
-                           unsigned *n)
-{
-    const struct json_value *all = r->route ? r->route->integration->response_parameters : NULL;
-    char code[8];
-
-    snprintf(code, sizeof(code), "%d", *status);
-    json_each(m, json_get(all, code))
-    {
-        struct str rest = m->key, verb, value = STR_NULL;
-        if (!str_next(&rest, ':', &verb) || !json_str(m, &value))
-            continue;
-        int64_t code_number;
-        value = api_mapped(r, value);
-        if (!value.ptr && !str_eq(verb, STR("remove")))
-            continue;
-        if (str_eq(rest, STR("statuscode"))) {
-            if (str_to_i64(value, &code_number) == 0 && code_number >= 100 && code_number <= 599)
-                *status = (int)code_number;
-            continue;
-        }
-        if (!str_starts(rest, STR("header.")))
-            continue;
-        struct str name = str_slice(rest, strlen("header."), rest.len);
-        if (!http_header_valid(name, value))
-            continue;
-        if (!str_eq(verb, STR("append"))) {
-            unsigned kept = 0;
-            for (unsigned i = 0; i < *n; i++)
-                if (!str_eq_nocase(headers[i].name, name))
-                    headers[kept++] = headers[i];
-            *n = kept;
-        }
-        if (!str_eq(verb, STR("remove")) && *n < HTTP_RESULT_MAX_HEADERS)
-            headers[(*n)++] = (struct http_header){name, value};
-    }
-}
-
-void api_decorate(struct api_request *r, int *status, struct http_header *headers, unsigned *n)
+void api_decorate(struct api_request *r, int *status, struct http_header *headers, unsigned *n,
+                  struct str body)
 {
     if (r->route && r->route->integration)
-        mapped_headers(r, status, headers, n);
+        map_response(r, status, headers, n, body);
     headers[(*n)++] = (struct http_header){STR("apigw-requestid"), r->c->request_id};
     if (!r->api->has_cors)
         return;
@@ -95,6 +57,45 @@ void api_refuse(struct api_request *r, int status, const char *message)
     http_respond(http, &response);
 }
 
+// ---- the body
+// ----------------------------------------------------------------------------------------
+
+static void body_was_read(struct loop_task *t)
+{
+    struct api_request *r = (struct api_request *)((char *)t - offsetof(struct api_request, task));
+
+    if (r->verdict < 0)
+        api_refuse(r, 500, "Internal Server Error");
+    else
+        r->body_read(r);
+}
+
+static void read_body(struct work *w)
+{
+    struct api_request *r = (struct api_request *)((char *)w - offsetof(struct api_request, work));
+    struct err err = ERR_INIT;
+
+    r->verdict = http_body_read(r->http, API_MAX_BODY, &r->body, &err);
+    r->task = (struct loop_task){.run = body_was_read};
+    loop_post(r->http->loop, &r->task);
+}
+
+void api_read_body(struct api_request *r, void (*then)(struct api_request *r))
+{
+    const struct http_body *body = &r->http->body;
+
+    if (body->size_bytes > API_MAX_BODY) {
+        api_refuse(r, 413, "Request Entity Too Large");
+    } else if (body->fd >= 0) {
+        r->body_read = then;
+        r->work = (struct work){.run = read_body};
+        work_submit(&r->work);
+    } else {
+        r->body = body->memory;
+        then(r);
+    }
+}
+
 // ---- integration: a function
 // ---------------------------------------------------------------------
 
@@ -121,14 +122,16 @@ static void proxy_failed(struct lambda_proxy *p, enum proxy_failure why, const c
 static void proxy_decorate(struct lambda_proxy *p, struct http_result *result)
 {
     struct api_request *r = p->user;
-    struct http_header *headers = arena_new_array(r->c->arena, struct http_header,
-                                                  HTTP_RESULT_MAX_HEADERS + API_ANSWER_HEADERS);
+    struct http_header *headers =
+        arena_new_array(r->c->arena, struct http_header,
+                        result->n_headers + HTTP_RESULT_MAX_HEADERS + API_ANSWER_HEADERS);
     if (!headers)
         return;
     for (unsigned i = 0; i < result->n_headers; i++)
         headers[i] = result->headers[i];
     result->headers = headers;
-    api_decorate(r, &result->status, headers, &result->n_headers);
+    r->integration_status = result->status;
+    api_decorate(r, &result->status, headers, &result->n_headers, result->body);
 }
 
 static void proxy_finished(struct lambda_proxy *p, int status, size_t body_bytes)
@@ -180,17 +183,59 @@ static void integrate_lambda(struct api_request *r)
     lambda_proxy_start(&r->proxy);
 }
 
+// The function sees the request as it was mapped.
+static void map_then_integrate(struct api_request *r)
+{
+    struct mapped_request mapped;
+
+    if (!map_request(r, &mapped)) {
+        api_refuse(r, 500, "Internal Server Error");
+        return;
+    }
+    mapped.headers[mapped.n_headers++] =
+        (struct http_header){STR("host"), http_header_get(r->http, STR("host"))};
+    r->http->headers = mapped.headers;
+    r->http->n_headers = mapped.n_headers;
+    r->http->query = mapped.query;
+    if (mapped.path.ptr)
+        r->raw_path = mapped.path;
+    integrate_lambda(r);
+}
+
 void api_authorized(struct api_request *r)
 {
+    const struct api_integration *i = r->route->integration;
+
     r->integration_ns = os_mono_ns();
-    if (r->api->websocket)
+    if (r->api->websocket) {
         websocket_authorized(r);
-    else if (!r->route->integration)
+        return;
+    }
+    if (!i || i->problem.ptr) {
+        r->integration_error = i ? i->problem : STR("The route has no integration");
         api_refuse(r, 500, "Internal Server Error");
-    else if (r->route->integration->lambda)
-        integrate_lambda(r);
-    else
-        http_proxy_start(r);
+        return;
+    }
+    switch (i->kind) {
+    case INTEGRATION_LAMBDA:
+        if (json_count(i->request_parameters) > 0)
+            api_read_body(r, map_then_integrate);
+        else
+            integrate_lambda(r);
+        break;
+    case INTEGRATION_HTTP:
+        api_read_body(r, http_proxy_start);
+        break;
+    case INTEGRATION_SERVICE:
+        if (i->action)
+            api_read_body(r, service_integration_start);
+        else
+            api_refuse(r, 500, "Internal Server Error");
+        break;
+    case INTEGRATION_MOCK: // not of HTTP APIs
+        api_refuse(r, 500, "Internal Server Error");
+        break;
+    }
 }
 
 // ---- stage and route
@@ -229,7 +274,7 @@ static void serve(struct api_request *r)
         preflight(r);
         return;
     }
-    if (!r->stage->routes || !route_table_match(r->stage->routes, r->http->method, r->path, &m)) {
+    if (!api_route_match(r->api, r->stage, r->http->method, r->path, &m)) {
         api_refuse(r, 404, "Not Found");
         return;
     }
@@ -239,8 +284,7 @@ static void serve(struct api_request *r)
         return;
     }
     r->route = route;
-    if (!token_bucket_take((struct token_bucket *)&r->stage->bucket) ||
-        (route->bucket && !token_bucket_take(route->bucket))) {
+    if (!api_route_admits(r->stage, route)) {
         r->route = NULL; // no integration's headers on this answer
         api_refuse(r, 429, "Too Many Requests");
         return;
@@ -293,6 +337,7 @@ static bool locate(struct api_request *r, const struct host_name *host, struct s
         return false;
     r->api = api_get(target.api_id);
     r->domain_prefix = domain;
+    r->base_path = target.key;
     r->stage = r->api ? api_stage_get(r->api, target.stage) : NULL;
     r->raw_path = *path;
     r->path = prefix < path->len ? str_slice(*path, prefix, path->len) : STR("/");

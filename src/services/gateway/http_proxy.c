@@ -3,108 +3,14 @@
 // The request that is sent is built anew: of the client's headers only those that belong to the
 // message travel on, framing is the client library's own. So nothing can be smuggled through.
 
-#include "services/gateway/api_request.h"
+#include "services/gateway/parameter_mapping.h"
 
 #include "base/percent.h"
 #include "http/client.h"
 
 #include <errno.h>
 
-#define MAX_BODY ((size_t)10 << 20) // API Gateway's payload limit
-#define MAX_URL 16384
-
-static bool travels(struct str name)
-{
-    static const char *const stay[] = {"connection",
-                                       "host",
-                                       "content-length",
-                                       "transfer-encoding",
-                                       "keep-alive",
-                                       "te",
-                                       "trailer",
-                                       "upgrade",
-                                       "proxy-connection",
-                                       "expect",
-                                       "proxy-authorization"};
-    for (size_t i = 0; i < sizeof(stay) / sizeof(stay[0]); i++)
-        if (str_eq_nocase(name, str_from(stay[i])))
-            return false;
-    return true;
-}
-
-// Headers that "Connection" names belong to that connection (RFC 9110 section 7.6.1).
-static bool named_by_connection(const struct http_header *headers, unsigned n, struct str name)
-{
-    for (unsigned i = 0; i < n; i++) {
-        struct str rest = headers[i].value, one;
-        if (!str_eq_nocase(headers[i].name, STR("connection")))
-            continue;
-        while (str_next(&rest, ',', &one))
-            if (str_eq_nocase(str_trim(one), name))
-                return true;
-    }
-    return false;
-}
-
-struct outgoing {
-    struct http_header *headers;
-    unsigned n_headers, room;
-    struct str path, query;
-};
-
-static void set_header(struct outgoing *o, struct str verb, struct str name, struct str value)
-{
-    if (!str_eq(verb, STR("append"))) {
-        unsigned kept = 0;
-        for (unsigned i = 0; i < o->n_headers; i++)
-            if (!str_eq_nocase(o->headers[i].name, name))
-                o->headers[kept++] = o->headers[i];
-        o->n_headers = kept;
-    }
-    if (!str_eq(verb, STR("remove")) && travels(name) && http_header_valid(name, value) &&
-        o->n_headers < o->room)
-        o->headers[o->n_headers++] = (struct http_header){name, value};
-}
-
-static void set_query(struct arena *a, struct outgoing *o, struct str verb, struct str name,
-                      struct str value)
-{
-    struct str rest = o->query, key, old;
-    struct buf b;
-
-    buf_init(&b, MAX_URL);
-    while (percent_next_pair(&rest, &key, &old)) {
-        if (!str_eq(verb, STR("append")) && str_eq(key, name))
-            continue;
-        buf_addf(&b, "%s%.*s=%.*s", b.len ? "&" : "", STR_ARG(key), STR_ARG(old));
-    }
-    if (!str_eq(verb, STR("remove"))) {
-        buf_addf(&b, "%s%.*s=", b.len ? "&" : "", STR_ARG(name));
-        percent_encode(&b, value);
-    }
-    o->query = b.failed ? o->query : arena_str(a, buf_str(&b));
-    buf_finish(&b);
-}
-
-// {"append:header.x": "$request.…", "overwrite:path": …, "remove:querystring.y": ""}
-static void map_parameters(struct api_request *r, struct outgoing *o)
-{
-    json_each(m, r->route->integration->request_parameters)
-    {
-        struct str rest = m->key, verb, value;
-        if (!str_next(&rest, ':', &verb) || !json_str(m, &value))
-            continue;
-        value = api_mapped(r, value);
-        if (!value.ptr && !str_eq(verb, STR("remove")))
-            continue;
-        if (str_starts(rest, STR("header.")))
-            set_header(o, verb, str_slice(rest, 7, rest.len), value);
-        else if (str_starts(rest, STR("querystring.")))
-            set_query(r->c->arena, o, verb, str_slice(rest, 12, rest.len), value);
-        else if (str_eq(rest, STR("path")) && str_eq(verb, STR("overwrite")))
-            o->path = value;
-    }
-}
+#define MAX_URL MAPPED_MAX_QUERY
 
 static bool has_dot_segment(struct str path)
 {
@@ -130,7 +36,7 @@ static void add_path(struct buf *b, struct str path)
 }
 
 // The integration's URI with its {parameters} filled in; absent when that cannot be done.
-static struct str target_url(struct api_request *r, const struct outgoing *o)
+static struct str target_url(struct api_request *r, const struct mapped_request *o)
 {
     struct str uri = r->route->integration->uri;
     struct buf b;
@@ -184,43 +90,65 @@ static void upstream_done(void *ctx, int result, struct http_client_response *re
                    result == -ETIMEDOUT ? "Gateway Timeout" : "Bad Gateway");
         return;
     }
+    r->integration_status = response->status;
     struct http_header *headers =
         arena_new_array(r->c->arena, struct http_header,
                         response->n_headers + HTTP_RESULT_MAX_HEADERS + API_ANSWER_HEADERS);
     struct http_response answer = {
         .status = response->status, .headers = headers, .body = response->body};
     for (unsigned i = 0; headers && i < response->n_headers; i++)
-        if (travels(response->headers[i].name) &&
-            !named_by_connection(response->headers, response->n_headers, response->headers[i].name))
+        if (header_travels(response->headers, response->n_headers, response->headers[i].name))
             headers[answer.n_headers++] = response->headers[i];
     if (headers)
-        api_decorate(r, &answer.status, headers, &answer.n_headers);
+        api_decorate(r, &answer.status, headers, &answer.n_headers, response->body);
     api_answered(r, answer.status, answer.body.len);
     http_respond(http, &answer);
 }
 
-static void send_on(struct api_request *r, struct str body)
+// A private server is reached by the integration's URI and shows the certificate of another name:
+// the URL says that name, and where it is told where the name is.
+static struct str renamed_url(struct arena *a, struct str url, struct str name,
+                              const char *const **resolve)
+{
+    const char **list = arena_alloc(a, 2 * sizeof(*list));
+    ptrdiff_t at = str_find(url, STR("://"));
+    struct str rest = str_slice(url, (size_t)at + 3, url.len), host, port = STR("443");
+    ptrdiff_t slash = str_find_char(rest, '/');
+
+    host = slash < 0 ? rest : str_slice(rest, 0, (size_t)slash);
+    rest = slash < 0 ? STR("/") : str_slice(rest, (size_t)slash, rest.len);
+    ptrdiff_t colon = str_find_char(host, ':');
+    if (colon >= 0) {
+        port = str_slice(host, (size_t)colon + 1, host.len);
+        host = str_slice(host, 0, (size_t)colon);
+    }
+    if (!list)
+        return STR_NULL;
+    list[0] = arena_printf(a, "%.*s:%.*s:%.*s", STR_ARG(name), STR_ARG(port), STR_ARG(host)).ptr;
+    list[1] = NULL;
+    *resolve = list[0] ? list : NULL;
+    return arena_printf(a, "https://%.*s:%.*s%.*s", STR_ARG(name), STR_ARG(port), STR_ARG(rest));
+}
+
+void http_proxy_start(struct api_request *r)
 {
     const struct api_integration *i = r->route->integration;
     struct http_request *http = r->http;
+    const char *const *resolve = NULL;
     struct err err = ERR_INIT;
-    struct outgoing o = {.room = http->n_headers + 64, .query = http->query};
+    struct mapped_request o;
 
-    o.headers = arena_new_array(r->c->arena, struct http_header, o.room + 2);
-    for (unsigned k = 0; o.headers && k < http->n_headers; k++)
-        if (travels(http->headers[k].name) &&
-            !named_by_connection(http->headers, http->n_headers, http->headers[k].name))
-            o.headers[o.n_headers++] = http->headers[k];
-    if (!o.headers) {
+    if (!map_request(r, &o)) {
         api_refuse(r, 500, "Internal Server Error");
         return;
     }
-    map_parameters(r, &o);
     o.headers[o.n_headers++] = (struct http_header){
         STR("forwarded"), arena_printf(r->c->arena, "for=%.*s;host=%.*s;proto=%s",
                                        STR_ARG(api_variable(r, STR("$context.identity.sourceIp"))),
                                        STR_ARG(r->domain_name), http->tls ? "https" : "http")};
     struct str url = target_url(r, &o);
+    if (url.ptr && i->server_name.len > 0 && str_starts(url, STR("https://")))
+        url = renamed_url(r->c->arena, url, i->server_name, &resolve);
     if (!url.ptr) {
         api_refuse(r, 400, "Bad Request");
         return;
@@ -231,46 +159,13 @@ static void send_on(struct api_request *r, struct str body)
         .url = url.ptr,
         .headers = o.headers,
         .n_headers = o.n_headers,
-        .body = body.len > 0 ? body : STR_NULL,
+        .body = r->body.len > 0 ? r->body : STR_NULL,
         .timeout_ms = i->timeout_ms,
         .connect_timeout_ms = i->timeout_ms,
-        .max_response_bytes = MAX_BODY,
+        .max_response_bytes = API_MAX_BODY,
+        .resolve = resolve,
     };
-    if (!request.method || !url.ptr ||
+    if (!request.method ||
         http_client_send(http->loop, &request, upstream_done, r, &r->upstream, &err) < 0)
         api_refuse(r, 500, "Internal Server Error");
-}
-
-static void body_was_read(struct loop_task *t)
-{
-    struct api_request *r = (struct api_request *)((char *)t - offsetof(struct api_request, task));
-
-    if (r->verdict < 0)
-        api_refuse(r, 500, "Internal Server Error");
-    else
-        send_on(r, r->proxy.event.body);
-}
-
-static void read_body(struct work *w)
-{
-    struct api_request *r = (struct api_request *)((char *)w - offsetof(struct api_request, work));
-    struct err err = ERR_INIT;
-
-    r->verdict = http_body_read(r->http, MAX_BODY, &r->proxy.event.body, &err);
-    r->task = (struct loop_task){.run = body_was_read};
-    loop_post(r->http->loop, &r->task);
-}
-
-void http_proxy_start(struct api_request *r)
-{
-    const struct http_body *body = &r->http->body;
-
-    if (body->size_bytes > MAX_BODY) {
-        api_refuse(r, 413, "Request Entity Too Large");
-    } else if (body->fd >= 0) {
-        r->work = (struct work){.run = read_body};
-        work_submit(&r->work);
-    } else {
-        send_on(r, body->memory);
-    }
 }

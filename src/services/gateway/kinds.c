@@ -2,7 +2,10 @@
 
 #include "services/gateway/kinds.h"
 
+#include "services/gateway/mapping_template.h"
+#include "services/gateway/parameter_mapping.h"
 #include "services/gateway/route_table.h"
+#include "services/gateway/service_integration.h"
 #include "wire/gen/apigatewayv2.h"
 
 #define BAD(...) err_aws(err, &APIGATEWAYV2_BAD_REQUEST_EXCEPTION, __VA_ARGS__)
@@ -39,22 +42,6 @@ static int check_api(const struct resource_change *r, struct err *err)
 
 // ---- routes
 // --------------------------------------------------------------------------------------
-
-struct same_key {
-    struct str key, id;
-    struct arena *arena;
-};
-
-static int find_same_key(void *ctx, struct str id, struct str json, struct err *err)
-{
-    const struct same_key *s = ctx;
-    const struct json_value *v;
-
-    (void)err;
-    if (str_eq(id, s->id) || json_parse(s->arena, json, &v, NULL) < 0)
-        return 0;
-    return str_eq(json_get_or(v, "routeKey", STR_NULL), s->key) ? 1 : 0;
-}
 
 static int check_target(const struct resource_change *r, struct err *err)
 {
@@ -93,58 +80,183 @@ static int check_authorization(const struct resource_change *r, struct err *err)
 
 static int check_route(const struct resource_change *r, struct err *err)
 {
-    struct same_key same = {.key = text(r, "routeKey"), .id = r->id, .arena = r->c->arena};
+    struct str key = text(r, "routeKey");
     bool websocket;
 
     int rc = is_websocket(r, &websocket, err);
     if (rc < 0)
         return rc;
-    if (websocket ? same.key.len == 0 : !route_key_valid(same.key))
+    if (json_get_bool_or(r->after, "apiKeyRequired", false))
+        return BAD("ApiKeyRequired is not supported: API keys belong to REST APIs, which are not "
+                   "here");
+    if (websocket ? key.len == 0 : !route_key_valid(key))
         return BAD("The provided route key is not formatted properly for HTTP protocol. Format "
                    "should be \"<HTTP METHOD> /<RESOURCE PATH>\" or \"$default\"");
-    rc = resource_each(r->tx, r->c->account, r->c->region, &kind_route, r->parent, find_same_key,
-                       &same, err);
-    if (rc > 0)
-        return err_aws(err, &APIGATEWAYV2_CONFLICT_EXCEPTION,
-                       "Route with key %.*s already exists for this API", STR_ARG(same.key));
-    if (rc == 0)
-        rc = check_target(r, err);
+    rc = check_target(r, err);
     return rc == 0 ? check_authorization(r, err) : rc;
 }
 
 // ---- integrations
 // --------------------------------------------------------------------------------
 
-static int check_integration(const struct resource_change *r, struct err *err)
+static bool is_url(struct str uri)
+{
+    return str_starts(uri, STR("http://")) || str_starts(uri, STR("https://")) ||
+           str_starts(uri, STR("${stageVariables."));
+}
+
+// Behind a VPC link stands a listener of a load balancer or a service of Cloud Map.
+static int check_link(const struct resource_change *r, struct err *err)
+{
+    struct str id = text(r, "connectionId"), uri = text(r, "integrationUri");
+    const struct json_value *ignored;
+
+    if (!str_starts(text(r, "integrationType"), STR("HTTP")))
+        return BAD("VPC_LINK connections are for HTTP integrations");
+    if (id.len == 0)
+        return BAD("ConnectionId is required for VPC_LINK connections");
+    if (!is_url(uri) && !str_starts(uri, STR("arn:")))
+        return BAD("Invalid integration URI specified: a listener's ARN or a URL is expected");
+    int rc = resource_load(r->c, r->tx, &kind_vpc_link, STR(""), id, &ignored, err);
+    return rc == 0 ? BAD("VpcLink %.*s does not exist", STR_ARG(id)) : rc < 0 ? rc : 0;
+}
+
+static int check_http_integration(const struct resource_change *r, struct err *err)
+{
+    if (text(r, "integrationMethod").len == 0)
+        return BAD("HTTP proxy integrations must specify an integration method");
+    if (str_eq(text(r, "connectionType"), STR("VPC_LINK")))
+        return check_link(r, err);
+    return is_url(text(r, "integrationUri")) ? 0
+                                             : BAD("HttpUri must start with http:// or https://");
+}
+
+static int check_subtype(const struct resource_change *r, struct err *err)
+{
+    struct str subtype = text(r, "integrationSubtype");
+    const struct service_action *action = service_action_named(subtype);
+
+    if (!action)
+        return BAD("Invalid integration subtype specified: %.*s", STR_ARG(subtype));
+    if (text(r, "credentialsArn").len == 0)
+        return BAD("CredentialsArn is required for integrations with a subtype");
+    if (!str_eq(text(r, "payloadFormatVersion"), STR("1.0")))
+        return BAD("PayloadFormatVersion must be 1.0 for integrations with a subtype");
+    int rc = service_action_check(action, json_get(r->after, "requestParameters"), err);
+    return rc < 0 ? rc : map_response_check(json_get(r->after, "responseParameters"), err);
+}
+
+static int check_of_http_api(const struct resource_change *r, struct err *err)
+{
+    struct str type = text(r, "integrationType"), format = text(r, "payloadFormatVersion");
+    bool lambda = str_eq(type, STR("AWS_PROXY"));
+
+    if (!lambda && !str_eq(type, STR("HTTP_PROXY")))
+        return BAD("Invalid integration type specified: %.*s", STR_ARG(type));
+    if (!str_eq(format, STR("1.0")) && !str_eq(format, STR("2.0")))
+        return BAD("PayloadFormatVersion is a required parameter for AWS_PROXY integration "
+                   "types, must be one of [1.0, 2.0]");
+    if (lambda && text(r, "integrationSubtype").ptr)
+        return check_subtype(r, err);
+    if (lambda && str_find(text(r, "integrationUri"), STR(":lambda:")) < 0)
+        return BAD("Invalid integration URI specified: a function's ARN is expected");
+    int rc = lambda ? 0 : check_http_integration(r, err);
+    if (rc == 0)
+        rc = map_request_check(json_get(r->after, "requestParameters"), err);
+    return rc == 0 ? map_response_check(json_get(r->after, "responseParameters"), err) : rc;
+}
+
+static int check_templates(const struct json_value *templates, struct err *err)
+{
+    struct err why = ERR_INIT;
+    struct str template;
+
+    json_each(t, templates)
+    {
+        if (json_str(t, &template) && mapping_template_check(template, &why) < 0)
+            return BAD("Invalid template %.*s: %s", STR_ARG(t->key), why.message);
+    }
+    return 0;
+}
+
+static int check_of_websocket_api(const struct resource_change *r, struct err *err)
 {
     struct str type = text(r, "integrationType"), uri = text(r, "integrationUri");
-    struct str format = text(r, "payloadFormatVersion");
+    struct str passthrough = json_get_or(r->after, "passthroughBehavior", STR("NEVER"));
+    int rc = 0;
+
+    if (text(r, "integrationSubtype").ptr)
+        return BAD("Integration subtypes are for HTTP APIs");
+    if (!str_eq(passthrough, STR("NEVER")) && !str_eq(passthrough, STR("WHEN_NO_MATCH")) &&
+        !str_eq(passthrough, STR("WHEN_NO_TEMPLATES")))
+        return BAD("Invalid passthrough behavior specified: %.*s", STR_ARG(passthrough));
+    if (str_starts(type, STR("HTTP")))
+        rc = check_http_integration(r, err);
+    else if (str_eq(type, STR("AWS_PROXY")) && str_find(uri, STR(":lambda:")) < 0)
+        rc = BAD("Invalid integration URI specified: a function's ARN is expected");
+    else if (str_eq(type, STR("AWS")) && str_find(uri, STR(":lambda:")) < 0)
+        rc = BAD("AWS integrations of WEBSOCKET APIs with other services than Lambda are not "
+                 "supported");
+    return rc == 0 ? check_templates(json_get(r->after, "requestTemplates"), err) : rc;
+}
+
+static int check_integration(const struct resource_change *r, struct err *err)
+{
     int64_t timeout = json_get_i64_or(r->after, "timeoutInMillis", 30000);
     bool websocket;
 
     int rc = is_websocket(r, &websocket, err);
     if (rc < 0)
         return rc;
-    if (str_eq(type, STR("MOCK")) && websocket)
-        return 0;
-    if (websocket && !str_eq(type, STR("AWS_PROXY")))
-        return BAD("Integrations of WEBSOCKET APIs must be of type AWS_PROXY or MOCK here");
-    if (!str_eq(type, STR("AWS_PROXY")) && !str_eq(type, STR("HTTP_PROXY")))
-        return BAD("Invalid integration type specified: %.*s", STR_ARG(type));
-    if (json_get(r->after, "integrationSubtype"))
-        return BAD("Integration subtypes are not supported");
-    if (str_eq(type, STR("AWS_PROXY")) && str_find(uri, STR(":lambda:")) < 0)
-        return BAD("Invalid integration URI specified: a function's ARN is expected");
-    if (str_eq(type, STR("HTTP_PROXY")) && !str_starts(uri, STR("http://")) &&
-        !str_starts(uri, STR("https://")))
-        return BAD("HttpUri must start with http:// or https://");
-    if (str_eq(type, STR("HTTP_PROXY")) && text(r, "integrationMethod").len == 0)
-        return BAD("HTTP proxy integrations must specify an integration method");
-    if (!str_eq(format, STR("1.0")) && !str_eq(format, STR("2.0")))
-        return BAD("PayloadFormatVersion is a required parameter for AWS_PROXY integration "
-                   "types, must be one of [1.0, 2.0]");
     if (timeout < 50 || timeout > 30000)
         return BAD("Timeout should be between 50 ms and 30000 ms");
+    return websocket ? check_of_websocket_api(r, err) : check_of_http_api(r, err);
+}
+
+// "$default", or a pattern between slashes.
+static int check_integration_response(const struct resource_change *r, struct err *err)
+{
+    struct str key = text(r, "integrationResponseKey");
+    bool pattern = key.len > 2 && key.ptr[0] == '/' && key.ptr[key.len - 1] == '/';
+
+    if (!pattern && !str_eq(key, STR("$default")))
+        return BAD("Invalid integration response key specified: %.*s", STR_ARG(key));
+    return check_templates(json_get(r->after, "responseTemplates"), err);
+}
+
+static int check_route_response(const struct resource_change *r, struct err *err)
+{
+    struct str key = text(r, "routeResponseKey");
+
+    return str_eq(key, STR("$default"))
+               ? 0
+               : BAD("Invalid route response key specified: only $default is supported");
+}
+
+// ---- models, VPC links
+// ---------------------------------------------------------------------------
+
+static int check_model(const struct resource_change *r, struct err *err)
+{
+    struct str name = text(r, "name"), schema = text(r, "schema");
+    const struct json_value *v;
+
+    for (size_t i = 0; i < name.len; i++) {
+        char c = name.ptr[i];
+        if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9')))
+            return BAD("Model name must be alphanumeric: %.*s", STR_ARG(name));
+    }
+    if (schema.len == 0)
+        return BAD("Schema is required");
+    if (json_parse(r->c->arena, schema, &v, NULL) < 0 || !json_is(v, JSON_OBJECT))
+        return BAD("Invalid model specified: the schema is not a JSON object");
+    return 0;
+}
+
+static int check_vpc_link(const struct resource_change *r, struct err *err)
+{
+    if (json_count(json_get(r->after, "subnetIds")) == 0)
+        return BAD("At least one subnet is required for a VPC link");
     return 0;
 }
 
@@ -248,6 +360,7 @@ const struct resource_kind kind_route = {
     .id_chars = 7,
     .defaults = "{\"authorizationType\":\"NONE\",\"apiKeyRequired\":false}",
     .below_api = true,
+    .unique_key = "routeKey",
     .check = check_route,
 };
 
@@ -260,6 +373,33 @@ const struct resource_kind kind_integration = {
                 "\"timeoutInMillis\":30000}",
     .below_api = true,
     .check = check_integration,
+};
+
+const char kind_integration_websocket_defaults[] =
+    "{\"connectionType\":\"INTERNET\",\"payloadFormatVersion\":\"1.0\",\"timeoutInMillis\":29000,"
+    "\"passthroughBehavior\":\"WHEN_NO_MATCH\","
+    "\"integrationResponseSelectionExpression\":\"${integration.response.statuscode}\"}";
+
+const struct resource_kind kind_model = {
+    .name = "model",
+    .noun = "Model",
+    .id_key = "modelId",
+    .id_chars = 6,
+    .defaults = "{\"contentType\":\"application/json\"}",
+    .below_api = true,
+    .unique_key = "name",
+    .check = check_model,
+};
+
+const struct resource_kind kind_vpc_link = {
+    .name = "vpc-link",
+    .noun = "VpcLink",
+    .id_key = "vpcLinkId",
+    .id_chars = 6,
+    .defaults = "{\"securityGroupIds\":[],\"tags\":{},\"vpcLinkStatus\":\"AVAILABLE\","
+                "\"vpcLinkStatusMessage\":\"VPC link is ready to route traffic\","
+                "\"vpcLinkVersion\":\"V2\"}",
+    .check = check_vpc_link,
 };
 
 const struct resource_kind kind_stage = {
@@ -320,6 +460,7 @@ const struct resource_kind kind_route_response = {
     .id_key = "routeResponseId",
     .id_chars = 7,
     .below_api = true,
+    .check = check_route_response,
 };
 
 const struct resource_kind kind_integration_response = {
@@ -328,6 +469,7 @@ const struct resource_kind kind_integration_response = {
     .id_key = "integrationResponseId",
     .id_chars = 7,
     .below_api = true,
+    .check = check_integration_response,
 };
 
 struct resource_kind kind_below(struct arena *a, const struct resource_kind *k, struct str id)

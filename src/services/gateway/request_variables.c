@@ -2,19 +2,12 @@
 
 #include "services/gateway/api_request.h"
 
+#include "base/cleanup.h"
+#include "base/json_select.h"
 #include "base/percent.h"
 #include "base/timefmt.h"
 #include "os/time.h"
-
-static struct str lower_case(struct arena *a, struct str s)
-{
-    char *copy = arena_cstr(a, s);
-
-    for (size_t i = 0; copy && i < s.len; i++)
-        if (copy[i] >= 'A' && copy[i] <= 'Z')
-            copy[i] = (char)(copy[i] + 32);
-    return (struct str){copy, s.len};
-}
+#include "services/gateway/variable_text.h"
 
 static struct str number(struct api_request *r, int64_t n)
 {
@@ -43,6 +36,60 @@ static struct str authorizer_value(struct api_request *r, struct str rest)
     if (!v)
         return STR_NULL;
     return json_str(v, &value) ? value : v->raw;
+}
+
+static struct str get_status(struct api_request *r)
+{
+    return number(r, r->status);
+}
+static struct str get_length(struct api_request *r)
+{
+    return number(r, (int64_t)r->answer_bytes);
+}
+static struct str get_integration_status(struct api_request *r)
+{
+    return r->integration_status ? number(r, r->integration_status) : STR_NULL;
+}
+static struct str get_data_processed(struct api_request *r)
+{
+    return number(r, (int64_t)(r->answer_bytes + r->http->body.size_bytes));
+}
+static struct str get_base_path(struct api_request *r)
+{
+    return r->base_path;
+}
+static struct str get_caller_account(struct api_request *r)
+{
+    return r->principal_arn.ptr ? r->c->principal.account : STR_NULL;
+}
+static struct str get_caller(struct api_request *r)
+{
+    return r->principal_arn.ptr ? r->c->principal.user_id : STR_NULL;
+}
+static struct str get_connection(struct api_request *r)
+{
+    return r->connection_id;
+}
+static struct str get_event_type(struct api_request *r)
+{
+    return r->connection_id.ptr ? STR("CONNECT") : STR_NULL;
+}
+// What kind of answer of the gateway's own it is.
+static struct str get_response_type(struct api_request *r)
+{
+    static const struct {
+        int status;
+        const char *type;
+    } types[] = {{400, "BAD_REQUEST_PARAMETERS"}, {401, "UNAUTHORIZED"},
+                 {403, "ACCESS_DENIED"},          {404, "RESOURCE_NOT_FOUND"},
+                 {413, "REQUEST_TOO_LARGE"},      {429, "THROTTLED"},
+                 {500, "INTEGRATION_FAILURE"},    {502, "INTEGRATION_FAILURE"},
+                 {503, "INTEGRATION_FAILURE"},    {504, "INTEGRATION_TIMEOUT"}};
+
+    for (size_t i = 0; r->error && i < ARRAY_LEN(types); i++)
+        if (types[i].status == r->status)
+            return str_from(types[i].type);
+    return STR_NULL;
 }
 
 struct variable {
@@ -128,6 +175,8 @@ static struct str get_integration_latency(struct api_request *r)
 static const struct variable context_variables[] = {
     {"requestId", get_request_id},
     {"extendedRequestId", get_request_id},
+    {"awsEndpointRequestId", get_request_id},
+    {"integration.requestId", get_request_id},
     {"apiId", get_api_id},
     {"accountId", get_account},
     {"stage", get_stage},
@@ -140,8 +189,21 @@ static const struct variable context_variables[] = {
     {"identity.sourceIp", source_ip},
     {"identity.userAgent", get_user_agent},
     {"identity.userArn", get_user_arn},
+    {"identity.accountId", get_caller_account},
+    {"identity.caller", get_caller},
+    {"identity.user", get_caller},
     {"error.message", get_error},
     {"error.messageString", get_error},
+    {"error.responseType", get_response_type},
+    {"status", get_status},
+    {"responseLength", get_length},
+    {"dataProcessed", get_data_processed},
+    {"integration.status", get_integration_status},
+    {"integration.integrationStatus", get_integration_status},
+    {"integrationStatus", get_integration_status},
+    {"customDomain.basePathMatched", get_base_path},
+    {"connectionId", get_connection},
+    {"eventType", get_event_type},
     {"integrationErrorMessage", get_integration_error},
     {"integration.error", get_integration_error},
     {"requestTime", get_time},
@@ -169,24 +231,86 @@ static struct str pair_value(const struct http_event_pair *p, size_t n, struct s
     return STR_NULL;
 }
 
+// All values of a name, joined by commas; absent when there is none.
+static struct str joined(struct arena *a, struct str all, struct str one)
+{
+    return all.ptr ? arena_printf(a, "%.*s,%.*s", STR_ARG(all), STR_ARG(one)) : one;
+}
+
+static struct str header_value(struct arena *a, const struct http_header *headers, unsigned n,
+                               struct str name)
+{
+    struct str all = STR_NULL;
+
+    for (unsigned i = 0; i < n; i++)
+        if (str_eq_nocase(headers[i].name, name))
+            all = joined(a, all, headers[i].value);
+    return all;
+}
+
+static struct str query_value(struct arena *a, struct str query, struct str name)
+{
+    struct str all = STR_NULL, key, value;
+
+    while (percent_next_pair(&query, &key, &value)) {
+        if (percent_decode(a, key, PERCENT_FORM, &key) < 0 || !str_eq(key, name) ||
+            percent_decode(a, value, PERCENT_FORM, &value) < 0)
+            continue;
+        all = joined(a, all, value.ptr ? value : STR(""));
+    }
+    return all;
+}
+
+static const struct json_value *parsed_body(struct api_request *r)
+{
+    if (!r->body_parsed && r->body.len > 0 &&
+        json_parse(r->c->arena, r->body, &r->body_json, NULL) < 0)
+        r->body_json = NULL;
+    r->body_parsed = true;
+    return r->body_json;
+}
+
+// What follows "$request.".
 static struct str request_value(struct api_request *r, struct str what)
 {
-    struct str kind, value = STR_NULL;
+    const struct http_request *http = r->http;
+    struct str whole = what, kind;
 
+    if (str_starts(whole, STR("body[")))
+        return json_text(json_select(parsed_body(r), str_slice(whole, 4, whole.len)));
     if (!str_next(&what, '.', &kind))
         return STR_NULL;
     if (str_eq(kind, STR("method")))
-        return r->http->method;
+        return http->method;
     if (str_eq(kind, STR("path")) && !what.ptr)
-        return r->raw_path;
+        return r->path;
     if (str_eq(kind, STR("path")))
         return pair_value(r->parameters, r->n_parameters, what);
     if (str_eq(kind, STR("header")))
-        return http_header_get(r->http, lower_case(r->c->arena, what));
-    if (str_eq(kind, STR("querystring")) &&
-        percent_query_get(r->c->arena, r->http->query, what, &value) > 0)
-        return value;
+        return header_value(r->c->arena, http->headers, http->n_headers, what);
+    if (str_eq(kind, STR("querystring")))
+        return query_value(r->c->arena, http->query, what);
+    if (str_eq(kind, STR("body")))
+        return !what.ptr ? r->body : json_text(json_select(parsed_body(r), what));
     return STR_NULL;
+}
+
+// What follows "$response.".
+static struct str response_value(struct api_request *r, struct str what)
+{
+    const struct json_value *v;
+    struct str kind;
+
+    if (!r->answer_headers || !str_next(&what, '.', &kind))
+        return STR_NULL;
+    if (str_eq(kind, STR("header")))
+        return header_value(r->c->arena, r->answer_headers, r->n_answer_headers, what);
+    if (!str_eq(kind, STR("body")))
+        return STR_NULL;
+    if (!what.ptr)
+        return r->answer_body;
+    return json_parse(r->c->arena, r->answer_body, &v, NULL) < 0 ? STR_NULL
+                                                                 : json_text(json_select(v, what));
 }
 
 struct str api_variable(struct api_request *r, struct str e)
@@ -201,6 +325,10 @@ struct str api_variable(struct api_request *r, struct str e)
         e = str_slice(e, 1, e.len);
     if (str_starts(e, STR("request.")))
         return request_value(r, str_slice(e, strlen("request."), e.len));
+    if (str_eq(e, STR("request.body")))
+        return r->body;
+    if (str_starts(e, STR("response.")))
+        return response_value(r, str_slice(e, strlen("response."), e.len));
     if (str_starts(e, STR("context.")))
         return context_value(r, str_slice(e, strlen("context."), e.len));
     if (str_starts(e, STR("stageVariables.")))
@@ -209,60 +337,16 @@ struct str api_variable(struct api_request *r, struct str e)
     return STR_NULL;
 }
 
-static bool name_char(char c)
+static struct str value_of(void *ctx, struct str expression)
 {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' ||
-           c == '_' || c == '-';
+    return api_variable(ctx, expression);
 }
 
 struct str api_mapped(struct api_request *r, struct str text)
 {
-    bool braced =
-        str_starts(text, STR("${")) && str_find_char(text, '}') == (ptrdiff_t)text.len - 1;
-    bool plain = text.len > 1 && text.ptr[0] == '$' && text.ptr[1] != '{';
+    const struct variable_source from = {value_of, r};
 
-    for (size_t i = 1; plain && i < text.len; i++)
-        plain = name_char(text.ptr[i]);
-    return braced || plain ? api_variable(r, text) : api_expand(r, text, false);
-}
-
-static void add_escaped(struct buf *b, struct str value)
-{
-    size_t from = b->len;
-
-    json_quote(b, value);
-    if (b->failed)
-        return;
-    b->len--; // the quotes are there already
-    memmove(b->ptr + from, b->ptr + from + 1, b->len - from - 1);
-    b->len--;
-}
-
-struct str api_expand(struct api_request *r, struct str text, bool quoted)
-{
-    struct buf b;
-
-    buf_init(&b, 1 << 20);
-    for (size_t i = 0; i < text.len;) {
-        size_t end = i + 1;
-        if (text.ptr[i] == '$' && end < text.len && text.ptr[end] == '{') {
-            while (end < text.len && text.ptr[end] != '}')
-                end++;
-            end += end < text.len;
-        } else if (text.ptr[i] == '$') {
-            while (end < text.len && name_char(text.ptr[end]))
-                end++;
-        }
-        struct str part = str_slice(text, i, end);
-        struct str value = text.ptr[i] == '$' && part.len > 1 ? api_variable(r, part) : part;
-        value = value.ptr ? value : STR("-");
-        if (quoted && text.ptr[i] == '$')
-            add_escaped(&b, value);
-        else
-            buf_add(&b, value);
-        i = end;
-    }
-    struct str out = b.failed ? STR_NULL : arena_str(r->c->arena, buf_str(&b));
-    buf_finish(&b);
-    return out;
+    return variable_text_is_one(text)
+               ? api_variable(r, text)
+               : variable_text_expand(r->c->arena, text, &from, STR(""), false);
 }

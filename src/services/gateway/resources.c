@@ -7,13 +7,14 @@
 #include "wire/wire.h"
 
 #include <errno.h>
+#include <stdio.h>
 
 #define MAX_RECORD_BYTES ((size_t)2 << 20)
 #define DEFAULT_PAGE 100
 #define MAX_PAGE 500
 
 static struct store *the_store;
-static void (*changed_fn)(struct str account, struct str region, struct str parent, bool below_api);
+static void (*changed_fn)(const struct resource_event *e);
 
 static const struct store_migration migrations[] = {
     {"gateway resources", "CREATE TABLE resource ("
@@ -26,11 +27,63 @@ static const struct store_migration migrations[] = {
                           " created_ms BIGINT NOT NULL,"
                           " PRIMARY KEY (account, region, kind, parent, id));"
                           "CREATE INDEX resource_parent ON resource (account, region, parent);"},
+    {"unique names below an API",
+     "ALTER TABLE resource ADD COLUMN name TEXT;"
+     "CREATE INDEX resource_name ON resource (account, region, kind, parent, name);"},
 };
+
+// One route of before there was a column for their keys. 1, or 0 when there is none (any more).
+static int name_old_route(struct store_tx *tx, struct arena *a, struct err *err)
+{
+    _cleanup_(store_resetp) struct store_stmt *st = NULL;
+    const struct json_value *v;
+    struct str at[4];
+    int64_t r;
+
+    r = store_select(tx, &st, err,
+                     "SELECT account, region, parent, id, body FROM resource"
+                     " WHERE kind = 'route' AND name IS NULL LIMIT 1");
+    if (r == 0)
+        r = store_step(st, err);
+    if (r <= 0 || store_tx_mode(tx) == STORE_READ)
+        return (int)r;
+    for (int i = 0; i < 4; i++)
+        at[i] = store_take_str(st, i, a);
+    r = json_parse(a, store_take_str(st, 4, a), &v, err);
+    if (r == 0)
+        r = store_exec(tx, err,
+                       "UPDATE resource SET name = ? WHERE account = ? AND region = ?"
+                       " AND kind = 'route' AND parent = ? AND id = ?",
+                       SQL_STR(json_get_or(v, "routeKey", STR(""))), SQL_STR(at[0]), SQL_STR(at[1]),
+                       SQL_STR(at[2]), SQL_STR(at[3]));
+    return r < 0 ? (int)r : 1;
+}
+
+static int name_old_routes(struct err *err)
+{
+    _cleanup_(store_abortp) struct store_tx *look = NULL;
+    _cleanup_(store_abortp) struct store_tx *tx = NULL;
+    struct arena a;
+
+    int r = store_begin(the_store, STORE_READ, &look, err);
+    if (r == 0)
+        r = name_old_route(look, NULL, err);
+    if (r <= 0)
+        return r;
+    arena_init(&a, (size_t)1 << 30);
+    r = store_begin(the_store, STORE_WRITE, &tx, err);
+    if (r == 0)
+        while ((r = name_old_route(tx, &a, err)) > 0)
+            ;
+    arena_finish(&a);
+    return r < 0 ? r : store_commit(&tx, err);
+}
 
 int resources_open(const char *path, struct err *err)
 {
-    return store_open(path, migrations, ARRAY_LEN(migrations), &the_store, err);
+    int r = store_open(path, migrations, ARRAY_LEN(migrations), &the_store, err);
+
+    return r < 0 ? r : name_old_routes(err);
 }
 
 void resources_close(void)
@@ -44,8 +97,7 @@ struct store *resources_store(void)
     return the_store;
 }
 
-void resources_on_change(void (*fn)(struct str account, struct str region, struct str parent,
-                                    bool below_api))
+void resources_on_change(void (*fn)(const struct resource_event *e))
 {
     changed_fn = fn;
 }
@@ -156,14 +208,46 @@ int resource_load(struct call *c, struct store_tx *tx, const struct resource_kin
 int resource_store(struct call *c, struct store_tx *tx, const struct resource_kind *k,
                    struct str parent, struct str id, struct str json, struct err *err)
 {
-    int64_t r = store_exec(tx, err,
-                           "INSERT INTO resource (account, region, kind, parent, id, body,"
-                           " created_ms) VALUES (?, ?, ?, ?, ?, ?, ?)"
-                           " ON CONFLICT (account, region, kind, parent, id)"
-                           " DO UPDATE SET body = excluded.body",
-                           SQL_STR(c->account), SQL_STR(c->region), SQL_CSTR(k->name),
-                           SQL_STR(parent), SQL_STR(id), SQL_STR(json), SQL_I64(c->now_ms));
+    const struct json_value *v = NULL;
+    int64_t r = k->unique_key ? json_parse(c->arena, json, &v, err) : 0;
+
+    if (r == 0)
+        r = store_exec(tx, err,
+                       "INSERT INTO resource (account, region, kind, parent, id, body,"
+                       " created_ms, name) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+                       " ON CONFLICT (account, region, kind, parent, id)"
+                       " DO UPDATE SET body = excluded.body, name = excluded.name",
+                       SQL_STR(c->account), SQL_STR(c->region), SQL_CSTR(k->name), SQL_STR(parent),
+                       SQL_STR(id), SQL_STR(json), SQL_I64(c->now_ms),
+                       SQL_STR(v ? json_get_or(v, k->unique_key, STR_NULL) : STR_NULL));
     return r < 0 ? (int)r : 0;
+}
+
+int resource_find(struct call *c, struct store_tx *tx, const struct resource_kind *k,
+                  struct str parent, struct str value, struct str *id, struct err *err)
+{
+    _cleanup_(store_resetp) struct store_stmt *st = NULL;
+    int r;
+
+    r = store_select(tx, &st, err,
+                     "SELECT id FROM resource WHERE account = ? AND region = ? AND kind = ?"
+                     " AND parent = ? AND name = ?",
+                     SQL_STR(c->account), SQL_STR(c->region), SQL_CSTR(k->name), SQL_STR(parent),
+                     SQL_STR(value));
+    if (r == 0)
+        r = store_step(st, err);
+    if (r > 0)
+        *id = store_take_str(st, 0, c->arena);
+    return r;
+}
+
+static int each_row(struct store_stmt *st, int r,
+                    int (*each)(void *ctx, struct str id, struct str json, struct err *err),
+                    void *ctx, struct err *err)
+{
+    while (r == 0 && (r = store_step(st, err)) > 0)
+        r = each(ctx, store_col_str(st, 0), store_col_str(st, 1), err);
+    return r;
 }
 
 int resource_each(struct store_tx *tx, struct str account, struct str region,
@@ -178,9 +262,26 @@ int resource_each(struct store_tx *tx, struct str account, struct str region,
                      "SELECT id, body FROM resource WHERE account = ? AND region = ? AND kind = ?"
                      " AND parent = ? ORDER BY created_ms, id",
                      SQL_STR(account), SQL_STR(region), SQL_CSTR(k->name), SQL_STR(parent));
-    while (r == 0 && (r = store_step(st, err)) > 0)
-        r = each(ctx, store_col_str(st, 0), store_col_str(st, 1), err);
-    return r;
+    return each_row(st, r, each, ctx, err);
+}
+
+int resource_each_below(struct store_tx *tx, struct str account, struct str region,
+                        const struct resource_kind *k, struct str parent,
+                        int (*each)(void *ctx, struct str id, struct str json, struct err *err),
+                        void *ctx, struct err *err)
+{
+    _cleanup_(store_resetp) struct store_stmt *st = NULL;
+    char from[64], to[64]; // "kind/…": '0' follows '/'
+    int r;
+
+    snprintf(from, sizeof(from), "%s/", k->name);
+    snprintf(to, sizeof(to), "%s0", k->name);
+    r = store_select(tx, &st, err,
+                     "SELECT id, body FROM resource WHERE account = ? AND region = ? AND kind > ?"
+                     " AND kind < ? AND parent = ? ORDER BY created_ms, id",
+                     SQL_STR(account), SQL_STR(region), SQL_CSTR(from), SQL_CSTR(to),
+                     SQL_STR(parent));
+    return each_row(st, r, each, ctx, err);
 }
 
 static int not_found(const struct resource_kind *k, struct str id, struct err *err)
@@ -202,22 +303,44 @@ static int check_parent(struct call *c, struct store_tx *tx, const struct resour
     return r == 0 ? not_found(&api, parent, err) : r < 0 ? r : 0;
 }
 
-static void changed(struct call *c, const struct resource_kind *k, struct str parent, struct str id)
+static void changed(struct call *c, const struct resource_kind *k, struct str parent, struct str id,
+                    bool created, bool deleted)
 {
-    if (!changed_fn)
-        return;
-    if (k->below_api)
-        changed_fn(c->account, c->region, parent, true);
-    else if (parent.len == 0)
-        changed_fn(c->account, c->region, id, strcmp(k->name, "api") == 0);
-    else
-        changed_fn(c->account, c->region, parent, false);
+    const struct resource_event e = {
+        .account = c->account,
+        .region = c->region,
+        .parent = parent,
+        .id = id,
+        .kind = k,
+        .created = created,
+        .deleted = deleted,
+    };
+
+    if (changed_fn)
+        changed_fn(&e);
+}
+
+// Nobody else below the parent may be called the same.
+static int check_unique(const struct resource_change *r, const struct resource_kind *k,
+                        struct err *err)
+{
+    struct str value = k->unique_key ? json_get_or(r->after, k->unique_key, STR_NULL) : STR_NULL;
+    struct str id;
+
+    int rc = value.ptr ? resource_find(r->c, r->tx, k, r->parent, value, &id, err) : 0;
+    if (rc <= 0 || str_eq(id, r->id))
+        return rc < 0 ? rc : 0;
+    return err_aws(err, &APIGATEWAYV2_CONFLICT_EXCEPTION,
+                   "%s with %s %.*s already exists for this API", k->noun,
+                   strcmp(k->unique_key, "routeKey") == 0 ? "key" : k->unique_key, STR_ARG(value));
 }
 
 static int save(const struct resource_change *r, const struct resource_kind *k, struct err *err)
 {
     int rc = k->check ? k->check(r, err) : 0;
 
+    if (rc == 0)
+        rc = check_unique(r, k, err);
     return rc < 0 ? rc : resource_store(r->c, r->tx, k, r->parent, r->id, r->after->raw, err);
 }
 
@@ -297,7 +420,7 @@ int resource_create(struct call *c, const struct resource_kind *k, struct str pa
         r = store_commit(&tx, err);
     if (r < 0)
         return r;
-    changed(c, k, parent, change.id);
+    changed(c, k, parent, change.id, true, false);
     return answer(c, record, out, err);
 }
 
@@ -345,7 +468,7 @@ static int change_record(struct call *c, const struct resource_kind *k, struct s
         r = store_commit(&tx, err);
     if (r < 0)
         return r;
-    changed(c, k, parent, id);
+    changed(c, k, parent, id, false, false);
     *record = change.after;
     return 0;
 }
@@ -450,7 +573,7 @@ int resource_delete(struct call *c, const struct resource_kind *k, struct str pa
         r = store_commit(&tx, err);
     if (r < 0)
         return (int)r;
-    changed(c, k, parent, id);
+    changed(c, k, parent, id, false, true);
     return 0;
 }
 

@@ -5,7 +5,7 @@
 // alone. The handlers' structures are turned into JSON and back by the wire tables, so a kind is a
 // row of a table: its shapes, what its id is called, what it gets by default, what is checked.
 //
-// After every change of something below an API, resources_changed() tells whoever serves it.
+// After every change whoever serves the APIs is told: see resources_on_change().
 #ifndef LAMBKIN_SERVICES_GATEWAY_RESOURCES_H
 #define LAMBKIN_SERVICES_GATEWAY_RESOURCES_H
 
@@ -32,6 +32,8 @@ struct resource_kind {
     unsigned shape;       // of the record as it is answered
     const char *defaults; // JSON object under what the client said
     bool below_api;       // the parent must exist as an API
+    // This member's value is had only once below the parent; resource_find() looks by it. Or NULL.
+    const char *unique_key;
     // Checks the record to be, in the transaction; may be NULL. A client's error or 0.
     int (*check)(const struct resource_change *r, struct err *err);
 };
@@ -60,6 +62,9 @@ int resource_load(struct call *c, struct store_tx *tx, const struct resource_kin
                   struct err *err);
 int resource_store(struct call *c, struct store_tx *tx, const struct resource_kind *k,
                    struct str parent, struct str id, struct str json, struct err *err);
+// The id of the record whose unique_key has that value: 1, or 0 when there is none, or negative.
+int resource_find(struct call *c, struct store_tx *tx, const struct resource_kind *k,
+                  struct str parent, struct str value, struct str *id, struct err *err);
 // The same over the kind's defaults, and checked as the operations do (`check` false: not checked).
 int resource_put(struct call *c, struct store_tx *tx, const struct resource_kind *k,
                  struct str parent, struct str id, struct str json, bool check, struct err *err);
@@ -71,6 +76,12 @@ int resource_each(struct store_tx *tx, struct str account, struct str region,
                   const struct resource_kind *k, struct str parent,
                   int (*each)(void *ctx, struct str id, struct str json, struct err *err),
                   void *ctx, struct err *err);
+// The same for what stands below the parent's routes or integrations: all kinds that kind_below()
+// makes of `k`.
+int resource_each_below(struct store_tx *tx, struct str account, struct str region,
+                        const struct resource_kind *k, struct str parent,
+                        int (*each)(void *ctx, struct str id, struct str json, struct err *err),
+                        void *ctx, struct err *err);
 // A new id: lower case letters and digits, in the arena.
 struct str resource_new_id(struct arena *a, unsigned chars);
 
@@ -83,9 +94,16 @@ struct store *resources_store(void);
 int resources_open(const char *path, struct err *err);
 void resources_close(void);
 
-// Set once: called on a worker after the commit of a change below an API (its id), or of a domain
-// name's mappings (the domain's name, below_api false).
-void resources_on_change(void (*fn)(struct str account, struct str region, struct str parent,
-                                    bool below_api));
+// What was changed by one of the operations above. `before` and `after` are told apart only by
+// whether there is something: who serves it reads the records anew, for commits and these calls
+// may come in different orders.
+struct resource_event {
+    struct str account, region, parent, id;
+    const struct resource_kind *kind;
+    bool created, deleted;
+};
+
+// Set once: called on a worker after the commit.
+void resources_on_change(void (*fn)(const struct resource_event *e));
 
 #endif

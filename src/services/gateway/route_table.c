@@ -254,6 +254,45 @@ int route_table_add(struct route_table *t, struct str key, const void *route, st
     return n ? add_end(t, &n->ends, &made, names, err) : err_set(err, -ENOMEM, "out of memory");
 }
 
+static void remove_end(struct endpoint **ends, struct str method)
+{
+    for (; *ends; ends = &(*ends)->next) {
+        if (!str_eq((*ends)->method, method))
+            continue;
+        *ends = (*ends)->next;
+        return;
+    }
+}
+
+void route_table_remove(struct route_table *t, struct str key)
+{
+    struct str method, path, rest, part, name;
+    struct node *n = t->root;
+
+    if (str_eq(key, STR("$default")))
+        t->fallback = NULL;
+    if (!route_key_valid(key) || !split_key(key, &method, &path))
+        return;
+    rest = str_slice(path, 1, path.len);
+    while (n && str_next(&rest, '/', &part)) {
+        switch (segment(part, &name)) {
+        case SEGMENT_NAMED:
+            n = child_find(n, name);
+            break;
+        case SEGMENT_PARAMETER:
+            n = n->parameter;
+            break;
+        case SEGMENT_GREEDY:
+            remove_end(&n->greedy, method);
+            return;
+        case SEGMENT_BAD:
+            return;
+        }
+    }
+    if (n)
+        remove_end(&n->ends, method);
+}
+
 // ---- matching
 // ------------------------------------------------------------------------------------
 

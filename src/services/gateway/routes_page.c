@@ -7,6 +7,7 @@
 #include "engine/sites.h"
 #include "services/gateway/api_model.h"
 #include "services/gateway/connections.h"
+#include "services/gateway/service_integration.h"
 
 #include <errno.h>
 
@@ -17,6 +18,25 @@ struct page {
     struct json_writer w;
 };
 
+static void target_of(struct json_writer *w, const struct api_integration *i)
+{
+    switch (i->kind) {
+    case INTEGRATION_LAMBDA:
+        jw_member_str(w, "function", i->function.name);
+        break;
+    case INTEGRATION_HTTP:
+        jw_member_str(w, "target", i->uri.ptr ? i->uri : i->problem);
+        break;
+    case INTEGRATION_SERVICE:
+        jw_member_str(w, "target",
+                      i->action ? str_from(service_action_name(i->action)) : STR("nothing"));
+        break;
+    case INTEGRATION_MOCK:
+        jw_member_str(w, "target", STR("mock"));
+        break;
+    }
+}
+
 static void one_route(struct json_writer *w, const struct api_route *r)
 {
     const struct api_integration *i = r->integration;
@@ -25,11 +45,9 @@ static void one_route(struct json_writer *w, const struct api_route *r)
     jw_member_str(w, "key", r->key);
     if (!i)
         jw_member_str(w, "target", STR("nothing"));
-    else if (i->lambda)
-        jw_member_str(w, "function", i->function.name);
     else
-        jw_member_str(w, "target", i->mock ? STR("mock") : i->uri);
-    if (i && i->lambda && i->function.qualifier.len > 0)
+        target_of(w, i);
+    if (i && i->kind == INTEGRATION_LAMBDA && i->function.qualifier.len > 0)
         jw_member_str(w, "qualifier", i->function.qualifier);
     switch (r->authorization) {
     case AUTHORIZATION_NONE:
@@ -59,6 +77,7 @@ static void one_api(void *ctx, const struct api *a)
     jw_member_str(w, "protocol", a->websocket ? STR("WEBSOCKET") : STR("HTTP"));
     jw_key(w, STR("stages"));
     jw_array_begin(w);
+    pthread_rwlock_rdlock((pthread_rwlock_t *)&a->routes_lock);
     for (const struct api_stage *s = a->stages; s; s = s->next) {
         jw_object_begin(w);
         jw_member_str(w, "name", s->name);
@@ -69,6 +88,7 @@ static void one_api(void *ctx, const struct api *a)
         jw_array_end(w);
         jw_object_end(w);
     }
+    pthread_rwlock_unlock((pthread_rwlock_t *)&a->routes_lock);
     jw_array_end(w);
     jw_object_end(w);
 }

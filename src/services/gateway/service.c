@@ -15,7 +15,7 @@
 
 void gateway_reload(struct str account, struct str region, struct str api_id)
 {
-    api_models_changed(account, region, api_id, true);
+    api_models_reload(account, region, api_id);
 }
 
 static int start(struct engine *e, struct err *err)
@@ -58,6 +58,9 @@ static const struct engine_op ops[] = {
     CRUD("Authorizer", "Authorizers", authorizer, authorizers),
     CRUD("DomainName", "DomainNames", domain_name, domain_names),
     CRUD("ApiMapping", "ApiMappings", api_mapping, api_mappings),
+    CRUD("Model", "Models", model, models),
+    ENGINE_OP("GetModelTemplate", apigatewayv2_get_model_template),
+    CRUD("VpcLink", "VpcLinks", vpc_link, vpc_links),
     ENGINE_OP("DeleteCorsConfiguration", apigatewayv2_delete_cors_configuration),
     ENGINE_OP("DeleteRouteSettings", apigatewayv2_delete_route_settings),
     ENGINE_OP("DeleteAccessLogSettings", apigatewayv2_delete_access_log_settings),

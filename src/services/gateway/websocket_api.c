@@ -1,16 +1,17 @@
 // websocket_api.c - WebSocket APIs: connecting, messages, the end.
 //
-//   handshake ─▶ authorize.c ─▶ $connect's function ─▶ connection_add ◀─▶ message: its route's
-//   function
-//                                                            │ (each runs by itself; not ordered)
-//                                                            ▼
-//                                               closed: connection_remove, $disconnect's function
+//   handshake ─▶ authorize.c ─▶ $connect ─▶ connection_add ◀─▶ message: its route
+//                                                │            (each runs by itself; not ordered)
+//                                                ▼
+//                                   closed: connection_remove, $disconnect
+//
+// What a route calls, and how, is websocket_integration.c.
 //
 // Until the handshake is answered, everything lives in the request's arena; afterwards a
 // connection and each of its messages have memory of their own, and a message knows its connection
 // by id only: the client may leave while the function runs.
 
-#include "services/gateway/websocket_api.h"
+#include "services/gateway/websocket_integration.h"
 
 #include "base/uuid.h"
 #include "engine/engine.h"
@@ -21,26 +22,8 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#define MAX_EVENT_BYTES ((size_t)1 << 20)
 #define MAX_ARENA_BYTES ((size_t)8 << 20)
 #define GOING_AWAY 1001
-
-struct message {
-    struct invocation invocation;
-    struct lambda_target target;
-    struct buf event;
-    char connection[CONNECTION_ID_CHARS + 1];
-    char request_id[UUID_CHARS + 1];
-    bool two_way, quiet; // quiet: nobody is there to be told
-};
-
-static void new_request_id(char out[static UUID_CHARS + 1])
-{
-    uint8_t random[16];
-
-    os_random(random, sizeof(random));
-    uuid_format(random, out);
-}
 
 // ---- messages
 // ------------------------------------------------------------------------------------
@@ -61,109 +44,29 @@ static void send_error(struct connection *c, struct str request_id, const char *
     buf_finish(&b);
 }
 
-static void send_answer(struct connection *c, struct message *m)
+static void send_answer(struct connection *c, const struct websocket_run *run)
 {
-    struct http_result result;
-    struct err err = ERR_INIT;
-    struct arena a;
-
-    arena_init(&a, MAX_ARENA_BYTES);
-    if (http_result_parse(&a, m->invocation.response, 1, &result, &err) < 0)
-        send_error(c, str_from(m->request_id), "Internal server error");
-    else if (result.body.len > 0 &&
-             http_websocket_queued(c->ws) + result.body.len <= CONNECTION_MAX_QUEUED)
-        http_websocket_send(c->ws, true, result.body);
-    arena_finish(&a);
+    if (run->body.len > 0 && http_websocket_queued(c->ws) + run->body.len <= CONNECTION_MAX_QUEUED)
+        http_websocket_send(c->ws, !run->binary, run->body);
 }
 
-static void message_free(struct message *m)
+static void message_done(struct websocket_run *run)
 {
-    buf_finish(&m->event);
-    if (m->target.config)
-        function_config_unref(m->target.config);
-    free(m);
+    struct connection *c = connection_find(str_from(run->connection));
+
+    if (!c)
+        return;
+    c->in_flight--;
+    if (run->failed)
+        send_error(c, str_from(run->request_id), run->failed);
+    else if (run->two_way)
+        send_answer(c, run);
+    c->active_ms = os_now_ms();
 }
 
-static void message_done(struct invocation *inv)
+static void disconnect_done(struct websocket_run *run)
 {
-    struct message *m = inv->user;
-    struct connection *c = m->quiet ? NULL : connection_find(str_from(m->connection));
-
-    if (c) {
-        c->in_flight--;
-        if (inv->status != INVOCATION_OK)
-            send_error(c, str_from(m->request_id), "Internal server error");
-        else if (m->two_way)
-            send_answer(c, m);
-        c->active_ms = os_now_ms();
-    }
-    invocation_finish(inv);
-    message_free(m);
-}
-
-// Calls the route's function with the event. 0, or negative: nothing was started.
-static int invoke(struct connection *c, const struct api_route *route, struct websocket_message *w,
-                  bool quiet)
-{
-    const struct function_reference *f = &route->integration->function;
-    struct message *m = calloc(1, sizeof(*m));
-    struct err err = ERR_INIT;
-    struct arena a;
-
-    if (!m)
-        return -ENOMEM;
-    new_request_id(m->request_id);
-    w->route_key = route->key;
-    w->request_id = str_from(m->request_id);
-    if (strcmp(w->type, "MESSAGE") == 0)
-        w->message_id = w->request_id;
-    memcpy(m->connection, c->id, sizeof(m->connection));
-    m->two_way = route->two_way;
-    m->quiet = quiet;
-    arena_init(&a, MAX_ARENA_BYTES);
-    buf_init(&m->event, MAX_EVENT_BYTES);
-    struct json_writer out = json_writer(&m->event);
-    jw_object_begin(&out);
-    websocket_event_members(&out, &a, c, w);
-    jw_object_end(&out);
-    arena_finish(&a);
-    int r = m->event.failed ? -ENOMEM
-                            : lambda_resolve(c->engine, f->account, f->region, f->name,
-                                             f->qualifier, &m->target, &err);
-    if (r < 0) {
-        message_free(m);
-        return r;
-    }
-    m->invocation = (struct invocation){
-        .loop = c->loop,
-        .function = m->target.config,
-        .payload = buf_str(&m->event),
-        .invoked_arn = str_from(m->target.arn),
-        .done = message_done,
-        .user = m,
-    };
-    invocation_submit(&m->invocation);
-    return 0;
-}
-
-// "$request.body.a.b" of a message that is a JSON object: its route's key. Absent: $default.
-static struct str selected(struct arena *a, struct str expression, struct str body)
-{
-    const struct json_value *v;
-    struct str key, value;
-
-    if (str_starts(expression, STR("${")) && str_ends(expression, STR("}")))
-        expression = str_slice(expression, 2, expression.len - 1);
-    else if (str_starts(expression, STR("$")))
-        expression = str_slice(expression, 1, expression.len);
-    if (!str_starts(expression, STR("request.body.")) || json_parse(a, body, &v, NULL) < 0)
-        return STR_NULL;
-    expression = str_slice(expression, strlen("request.body."), expression.len);
-    while (v && str_next(&expression, '.', &key))
-        v = json_get_str(v, key);
-    if (!v || v->type >= JSON_ARRAY)
-        return STR_NULL;
-    return json_str(v, &value) ? value : v->raw;
+    (void)run; // nobody is there to be told
 }
 
 static const struct api_route *route_of(const struct api *api, const struct api_stage *s,
@@ -173,7 +76,7 @@ static const struct api_route *route_of(const struct api *api, const struct api_
     struct arena a;
 
     arena_init(&a, MAX_ARENA_BYTES);
-    struct str key = selected(&a, api->selection, body);
+    struct str key = websocket_selected(&a, api->selection, body);
     if (key.len > 0 && !str_eq(key, STR("$connect")) && !str_eq(key, STR("$disconnect")))
         route = api_websocket_route(s, key);
     arena_finish(&a);
@@ -181,7 +84,7 @@ static const struct api_route *route_of(const struct api *api, const struct api_
 }
 
 // What is wrong with the message, or NULL.
-static const char *dispatch(struct connection *c, const struct api *api, const struct api_stage *s,
+static const char *dispatch(struct connection *c, struct api *api, const struct api_stage *s,
                             bool text, struct str data)
 {
     const struct api_route *route = route_of(api, s, data);
@@ -189,17 +92,27 @@ static const char *dispatch(struct connection *c, const struct api *api, const s
 
     if (!route)
         return "Forbidden";
-    if (c->in_flight >= CONNECTION_MAX_IN_FLIGHT ||
-        !token_bucket_take((struct token_bucket *)&s->bucket) ||
-        (route->bucket && !token_bucket_take(route->bucket)))
+    if (c->in_flight >= CONNECTION_MAX_IN_FLIGHT || !api_route_admits(s, route))
         return "Too Many Requests";
-    if (route->integration && route->integration->mock)
-        return NULL;
+    if (!websocket_message_fits(s, route, data))
+        return "Invalid request body";
     w.binary = !text;
-    if (!route->integration || invoke(c, route, &w, false) < 0)
+    if (!route->integration)
         return "Internal server error";
     c->in_flight++;
+    if (websocket_run_start(c, api, s, route, &w, message_done, NULL) < 0) {
+        c->in_flight--;
+        return "Internal server error";
+    }
     return NULL;
+}
+
+static void new_request_id(char out[static UUID_CHARS + 1])
+{
+    uint8_t random[16];
+
+    os_random(random, sizeof(random));
+    uuid_format(random, out);
 }
 
 static void on_message(struct http_websocket *ws, bool text, struct str data)
@@ -240,7 +153,8 @@ static void on_closed(struct http_websocket *ws, int code, struct str reason)
 
     connection_remove(c);
     loop_timer_stop(c->loop, &c->timer);
-    if (route && route->integration && route->integration->lambda && invoke(c, route, &w, true) < 0)
+    if (route && route->integration &&
+        websocket_run_start(c, api, s, route, &w, disconnect_done, NULL) < 0)
         log_warn("API %.*s: $disconnect could not be invoked", STR_ARG(c->api));
     api_unref(api);
     connection_free(c);
@@ -299,69 +213,38 @@ static void accept_connection(struct api_request *r, struct str protocol)
                      look_at_clock);
 }
 
-static void connect_done(struct invocation *inv)
+static void connect_done(struct websocket_run *run)
 {
-    struct api_request *r = inv->user;
-    struct http_result result = {.status = 502};
-    struct err err = ERR_INIT;
-    struct str protocol = STR_NULL;
+    struct api_request *r = run->user;
+    struct str protocol = arena_str(r->c->arena, run->protocol);
 
-    if (inv->status == INVOCATION_OK &&
-        http_result_parse(r->c->arena, arena_str(r->c->arena, inv->response), 1, &result, &err) < 0)
-        result.status = 502;
-    for (unsigned i = 0; i < result.n_headers; i++)
-        if (str_eq_nocase(result.headers[i].name, STR("sec-websocket-protocol")))
-            protocol = result.headers[i].value;
-    invocation_finish(inv);
-    function_config_unref(r->websocket->target.config);
-    buf_finish(&r->websocket->event);
-    if (result.status >= 200 && result.status < 300)
-        accept_connection(r, protocol);
+    r->integration_status = run->status;
+    r->integration_error = arena_str(r->c->arena, run->problem);
+    if (!run->failed && run->status >= 200 && run->status < 300)
+        accept_connection(r, run->protocol.ptr ? protocol : STR_NULL);
+    else if (run->failed)
+        api_refuse(r, run->status == 415 ? 500 : 502, "Internal server error");
     else
-        api_refuse(r, result.status < 400 ? 502 : result.status,
-                   result.status == 502 ? "Internal server error"
-                                        : http_status_text(result.status));
+        api_refuse(r, run->status < 400 ? 502 : run->status, http_status_text(run->status));
 }
 
 void websocket_authorized(struct api_request *r)
 {
-    const struct api_integration *i = r->route->integration;
-    struct websocket_call *w = r->websocket;
-    const struct websocket_message message = {
+    struct websocket_message message = {
         .type = "CONNECT",
-        .route_key = r->route->key,
         .request_id = r->c->request_id,
         .http = r->http,
         .stage = r->stage,
     };
-    struct err err = ERR_INIT;
 
-    if (!i || !i->lambda) {
+    if (!r->route->integration) {
         accept_connection(r, STR_NULL);
         return;
     }
-    w->connection.authorizer = r->authorizer;
-    buf_init(&w->event, MAX_EVENT_BYTES);
-    struct json_writer out = json_writer(&w->event);
-    jw_object_begin(&out);
-    websocket_event_members(&out, r->c->arena, &w->connection, &message);
-    jw_object_end(&out);
-    if (w->event.failed ||
-        lambda_resolve(r->c->engine, i->function.account, i->function.region, i->function.name,
-                       i->function.qualifier, &w->target, &err) < 0) {
-        buf_finish(&w->event);
+    r->websocket->connection.authorizer = r->authorizer;
+    if (websocket_run_start(&r->websocket->connection, r->api, r->stage, r->route, &message,
+                            connect_done, r) < 0)
         api_refuse(r, 500, "Internal server error");
-        return;
-    }
-    w->invocation = (struct invocation){
-        .loop = r->http->loop,
-        .function = w->target.config,
-        .payload = buf_str(&w->event),
-        .invoked_arn = str_from(w->target.arn),
-        .done = connect_done,
-        .user = r,
-    };
-    invocation_submit(&w->invocation);
 }
 
 int websocket_authorizer_event(struct api_request *r, struct str route_arn, struct err *err)
@@ -406,6 +289,7 @@ static bool prepare(struct api_request *r)
     for (unsigned i = 0; i < CONNECTION_ID_CHARS; i++)
         w->connection.id[i] = alphabet[os_random_below(sizeof(alphabet) - 1)];
     r->websocket = w;
+    r->connection_id = str_from(w->connection.id);
     return true;
 }
 
@@ -422,11 +306,11 @@ void websocket_take(struct api_request *r)
         api_refuse(r, 426, "Upgrade Required");
         return;
     }
-    if (!token_bucket_take((struct token_bucket *)&r->stage->bucket)) {
+    r->route = api_websocket_route(r->stage, STR("$connect"));
+    if (!api_route_admits(r->stage, r->route)) {
         api_refuse(r, 429, "Too Many Requests");
         return;
     }
-    r->route = api_websocket_route(r->stage, STR("$connect"));
     if (!prepare(r))
         api_refuse(r, 500, "Internal Server Error");
     else if (r->route)

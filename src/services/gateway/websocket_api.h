@@ -8,14 +8,11 @@
 // What connecting needs beside the request; in its arena.
 struct websocket_call {
     struct connection connection; // as it will be
-    struct invocation invocation; // of $connect's function
-    struct lambda_target target;
-    struct buf event;
 };
 
 // A request to a WebSocket API whose stage has been found: the handshake, or @connections.
 void websocket_take(struct api_request *r);
-// Goes on after authorize.c: $connect's function, then the connection.
+// Goes on after authorize.c: $connect's integration, then the connection.
 void websocket_authorized(struct api_request *r);
 // Writes the event of a REQUEST authorizer into r->authorizer_event.
 int websocket_authorizer_event(struct api_request *r, struct str route_arn, struct err *err);
