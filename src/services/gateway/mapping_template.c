@@ -230,7 +230,8 @@ static int variable_reference(struct rendering *r, struct str root, struct str *
     while ((peek(r, 0) == '.' && letter(peek(r, 1))) || peek(r, 0) == '[') {
         bool bracket = peek(r, 0) == '[';
         r->at += bracket ? 2 : 1;
-        name = arena_printf(r->arena, "%.*s.%.*s", STR_ARG(name), STR_ARG(take_name(r)));
+        struct str part = take_name(r);
+        name = arena_printf(r->arena, "%.*s.%.*s", STR_ARG(name), STR_ARG(part));
         r->at += bracket ? 2 : 0;
     }
     *value = r->from ? r->from->lookup(r->from->ctx, name) : STR("");

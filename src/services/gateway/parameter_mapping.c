@@ -146,10 +146,16 @@ void map_response(struct api_request *r, int *status, struct http_header *header
     const struct json_value *all = r->route->integration->response_parameters;
     struct str code = all ? arena_printf(r->c->arena, "%d", *status) : STR_NULL;
     unsigned room = *n + HTTP_RESULT_MAX_HEADERS;
+    struct http_header *before; // what expressions see
     int64_t number;
 
-    r->answer_headers = headers;
-    r->n_answer_headers = *n;
+    if (!json_get_str(all, code))
+        return;
+    before = arena_new_array(r->c->arena, struct http_header, *n + 1);
+    for (unsigned i = 0; before && i < *n; i++)
+        before[i] = headers[i];
+    r->answer_headers = before;
+    r->n_answer_headers = before ? *n : 0;
     r->answer_body = body;
     json_each(m, json_get_str(all, code))
     {
@@ -164,11 +170,9 @@ void map_response(struct api_request *r, int *status, struct http_header *header
                 *status = (int)number;
         } else if (str_starts(rest, STR("header."))) {
             change_header(headers, n, room, verb, str_slice(rest, 7, rest.len), value);
-            r->n_answer_headers = *n;
         }
     }
     r->answer_headers = NULL;
-    r->n_answer_headers = 0;
 }
 
 // ---- what may be asked for

@@ -320,6 +320,12 @@ static void changed(struct call *c, const struct resource_kind *k, struct str pa
         changed_fn(&e);
 }
 
+void resource_announce(struct call *c, const struct resource_kind *k, struct str parent,
+                       struct str id)
+{
+    changed(c, k, parent, id, false, false);
+}
+
 // Nobody else below the parent may be called the same.
 static int check_unique(const struct resource_change *r, const struct resource_kind *k,
                         struct err *err)

@@ -103,6 +103,9 @@ struct resource_event {
     bool created, deleted;
 };
 
+// Says that a record was changed by resource_store(), after the commit.
+void resource_announce(struct call *c, const struct resource_kind *k, struct str parent,
+                       struct str id);
 // Set once: called on a worker after the commit.
 void resources_on_change(void (*fn)(const struct resource_event *e));
 

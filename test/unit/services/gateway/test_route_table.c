@@ -129,6 +129,39 @@ static void no_path_is_slow(void **state)
     arena_finish(&a);
 }
 
+// What was taken away is not found, and nothing else is lost.
+static void removed(void **state)
+{
+    struct route_match m;
+    struct err err = ERR_INIT;
+    struct arena a;
+
+    (void)state;
+    arena_init(&a, 1 << 20);
+    struct route_table *t = route_table_new(&a);
+    for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
+        assert_int_equal(route_table_add(t, str_from(keys[i]), keys[i], &err), 0);
+    assert_int_equal(route_table_add(t, STR("$default"), "fallback", &err), 0);
+    route_table_remove(t, STR("GET /pets/dog"));
+    route_table_remove(t, STR("GET /pets/none/at/all"));
+    route_table_remove(t, STR("PATCH /pets"));
+    route_table_remove(t, STR("no key"));
+    assert_true(route_table_match(t, STR("GET"), STR("/pets/dog"), &m));
+    assert_string_equal(m.route, "GET /pets/{id}");
+    assert_true(route_table_match(t, STR("GET"), STR("/pets/dog/legs"), &m));
+    assert_string_equal(m.route, "GET /pets/dog/legs");
+    assert_int_equal(route_table_add(t, STR("GET /pets/dog"), "again", &err), 0);
+    assert_true(route_table_match(t, STR("GET"), STR("/pets/dog"), &m));
+    assert_string_equal(m.route, "again");
+    for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
+        route_table_remove(t, str_from(keys[i]));
+    assert_true(route_table_match(t, STR("GET"), STR("/files/a"), &m));
+    assert_string_equal(m.route, "fallback");
+    route_table_remove(t, STR("$default"));
+    assert_false(route_table_match(t, STR("GET"), STR("/files/a"), &m));
+    arena_finish(&a);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -136,6 +169,7 @@ int main(void)
         cmocka_unit_test(malformed_keys),
         cmocka_unit_test(doubles_are_refused),
         cmocka_unit_test(no_path_is_slow),
+        cmocka_unit_test(removed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

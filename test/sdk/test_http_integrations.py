@@ -1,0 +1,394 @@
+"""HTTP APIs: integrations with services, VPC links, parameter mapping, deployments, many routes."""
+
+import json
+import time
+import uuid
+import xml.etree.ElementTree as ET
+
+import pytest
+from botocore.exceptions import ClientError
+
+from gateway_kit import Api, Server, echo_function
+from harness import wait_until
+
+ROLE = "arn:aws:iam::000000000000:role/gateway"
+
+
+@pytest.fixture(scope="module")
+def echo(daemon):
+    f = echo_function(daemon)
+    yield f
+    f.delete()
+
+
+@pytest.fixture
+def api(daemon):
+    made = []
+
+    def factory(**options):
+        a = Api(daemon, **options)
+        made.append(a)
+        return a
+
+    yield factory
+    for a in made:
+        a.gw.delete_api(ApiId=a.id)
+
+
+@pytest.fixture
+def mirror():
+    """A server that answers what it was sent."""
+    def answer(h):
+        body = {"method": h.command, "path": h.path, "body": h.body.decode("latin-1"),
+                "headers": [[k.lower(), v] for k, v in h.headers.items()]}
+        h.reply(int(h.headers.get("x-status", 200)), json.dumps(body).encode(),
+                [("Content-Type", "application/json"), ("X-Secret", "s"), ("X-Kind", "mirror")])
+
+    s = Server(answer)
+    yield s
+    s.close()
+
+
+@pytest.fixture
+def queue(daemon):
+    sqs = daemon.client("sqs")
+    url = sqs.create_queue(QueueName="q-" + uuid.uuid4().hex[:8])["QueueUrl"]
+    yield sqs, url
+    sqs.delete_queue(QueueUrl=url)
+
+
+def fails(code, fn, **arguments):
+    with pytest.raises(ClientError) as e:
+        fn(**arguments)
+    assert e.value.response["Error"]["Code"] == code, e.value
+    return e.value.response["Error"]["Message"]
+
+
+def subtype(api, name, parameters, **more):
+    more.setdefault("CredentialsArn", ROLE)
+    more.setdefault("PayloadFormatVersion", "1.0")
+    return api.gw.create_integration(
+        ApiId=api.id, IntegrationType="AWS_PROXY", IntegrationSubtype=name,
+        RequestParameters=parameters, **more)["IntegrationId"]
+
+
+def text_of(xml, tag):
+    found = [e.text for e in ET.fromstring(xml).iter() if e.tag.split("}")[-1] == tag]
+    return found[0] if found else None
+
+
+# ---- services ------------------------------------------------------------------------------------
+
+def test_sqs_send_message(api, queue):
+    a, (sqs, url) = api(), queue
+    i = subtype(a, "SQS-SendMessage", {
+        "QueueUrl": url, "MessageBody": "$request.body.order",
+        "DelaySeconds": "0",
+        "MessageAttributes": '{"who": {"DataType": "String", "StringValue": '
+                             '"${request.header.x-who}"}}'})
+    a.route("POST /orders", i)
+    r, data = a.call("/orders", "POST", b'{"order": {"id": [1, 2]}}', [("X-Who", "me")])
+    assert r.status == 200 and r.getheader("content-type") == "text/xml", data
+    got = sqs.receive_message(QueueUrl=url, MessageAttributeNames=["All"],
+                              WaitTimeSeconds=20)["Messages"][0]
+    assert json.loads(got["Body"]) == {"id": [1, 2]}
+    assert got["MessageAttributes"]["who"]["StringValue"] == "me"
+    assert text_of(data, "MessageId") == got["MessageId"]
+    # What the expression asks for is not there; the body is no JSON.
+    for body in (b'{"other": 1}', b"not json", b""):
+        assert a.call("/orders", "POST", body)[0].status == 400
+    whole = subtype(a, "SQS-SendMessage", {"QueueUrl": "${stageVariables.queue}",
+                                           "MessageBody": "$request.body"})
+    a.gw.update_stage(ApiId=a.id, StageName="$default", StageVariables={"queue": url})
+    a.route("POST /all", whole)
+    sqs.delete_message(QueueUrl=url, ReceiptHandle=got["ReceiptHandle"])
+    assert a.call("/all", "POST", b"as it is")[0].status == 200
+    assert sqs.receive_message(QueueUrl=url, WaitTimeSeconds=20)["Messages"][0]["Body"] == \
+        "as it is"
+
+
+def test_sqs_receive_delete_and_purge(api, queue):
+    a, (sqs, url) = api(), queue
+    a.route("GET /messages", subtype(a, "SQS-ReceiveMessage", {
+        "QueueUrl": url, "MaxNumberOfMessages": "$request.querystring.n",
+        "WaitTimeSeconds": "$request.querystring.wait", "AttributeNames": '["All"]'}))
+    a.route("DELETE /messages/{handle}", subtype(a, "SQS-DeleteMessage", {
+        "QueueUrl": url, "ReceiptHandle": "$request.path.handle"}))
+    a.route("DELETE /messages", subtype(a, "SQS-PurgeQueue", {"QueueUrl": url}))
+    began = time.monotonic()
+    r, data = a.call("/messages?n=1&wait=1")  # a long poll that finds nothing
+    assert r.status == 200 and text_of(data, "Body") is None
+    assert time.monotonic() - began >= 0.9
+    sqs.send_message(QueueUrl=url, MessageBody="one")
+    r, data = a.call("/messages?n=1&wait=20")
+    assert text_of(data, "Body") == "one" and b"SentTimestamp" in data
+    from urllib.parse import quote
+    r, data = a.call("/messages/" + quote(text_of(data, "ReceiptHandle"), safe=""), "DELETE")
+    assert r.status == 200, data
+    # The service's own errors go to the client.
+    r, data = a.call("/messages?n=11")
+    assert r.status == 400 and text_of(data, "Code") == "InvalidParameterValue", data
+    r, data = a.call("/messages/none", "DELETE")
+    assert r.status in (400, 404) and text_of(data, "Code") == "ReceiptHandleIsInvalid", data
+    assert a.call("/messages?n=x")[0].status == 400
+    sqs.send_message(QueueUrl=url, MessageBody="two")
+    assert a.call("/messages", "DELETE")[0].status == 200
+    assert "Messages" not in sqs.receive_message(QueueUrl=url)
+
+
+def test_a_poll_whose_client_leaves(api, queue, daemon):
+    import socket
+    a, (sqs, url) = api(), queue
+    a.route("GET /m", subtype(a, "SQS-ReceiveMessage", {"QueueUrl": url, "WaitTimeSeconds": "20"}))
+    for _ in range(3):
+        s = socket.create_connection(("127.0.0.1", daemon.port))
+        s.sendall(b"GET /m HTTP/1.1\r\nHost: %s\r\n\r\n" % a.host.encode())
+        s.close()
+    sqs.send_message(QueueUrl=url, MessageBody="still here")
+    r, data = a.call("/m")
+    assert r.status == 200
+
+
+def test_services_that_are_not_here(api):
+    a = api()
+    for n, (name, parameters) in enumerate([
+            ("EventBridge-PutEvents", {"Detail": "$request.body", "DetailType": "t",
+                                       "Source": "s"}),
+            ("StepFunctions-StartExecution", {"StateMachineArn": "arn"}),
+            ("StepFunctions-StartSyncExecution", {"StateMachineArn": "arn"}),
+            ("StepFunctions-StopExecution", {"ExecutionArn": "arn"}),
+            ("Kinesis-PutRecord", {"StreamName": "s", "Data": "d", "PartitionKey": "k"}),
+            ("AppConfig-GetConfiguration", {"Application": "a", "Environment": "e",
+                                            "Configuration": "c", "ClientId": "i"})]):
+        a.route("GET /%d" % n, subtype(a, name, parameters))
+        r, data = a.call("/%d" % n)
+        assert r.status == 501 and name in json.loads(data)["message"]
+
+
+def test_what_a_subtype_must_have(api):
+    a = api()
+    for name, parameters, more in [
+            ("SQS-Nothing", {}, {}), ("SQS-SendMessage", {"QueueUrl": "u"}, {}),
+            ("SQS-PurgeQueue", {"QueueUrl": "u", "Other": "x"}, {}),
+            ("SQS-PurgeQueue", {"QueueUrl": "u"}, {"PayloadFormatVersion": "2.0"}),
+            ("SQS-PurgeQueue", {"QueueUrl": "u"}, {"ResponseParameters": {"1": {"x": "y"}}})]:
+        fails("BadRequestException", subtype, api=a, name=name, parameters=parameters, **more)
+    fails("BadRequestException", a.gw.create_integration, ApiId=a.id, IntegrationType="AWS_PROXY",
+          IntegrationSubtype="SQS-PurgeQueue", RequestParameters={"QueueUrl": "u"},
+          PayloadFormatVersion="1.0")
+
+
+# ---- VPC links -----------------------------------------------------------------------------------
+
+def test_vpc_links(api, mirror, daemon):
+    a = api()
+    link = a.gw.create_vpc_link(Name="l", SubnetIds=["subnet-1", "subnet-2"], Tags={"a": "b"})
+    assert link["VpcLinkStatus"] == "AVAILABLE" and link["VpcLinkVersion"] == "V2"
+    assert link["SecurityGroupIds"] == [] and link["CreatedDate"]
+    i = link["VpcLinkId"]
+    assert a.gw.update_vpc_link(VpcLinkId=i, Name="m")["SubnetIds"] == ["subnet-1", "subnet-2"]
+    assert a.gw.get_vpc_link(VpcLinkId=i)["Name"] == "m"
+    assert i in [v["VpcLinkId"] for v in a.gw.get_vpc_links(MaxResults="500")["Items"]]
+    fails("BadRequestException", a.gw.create_vpc_link, Name="l", SubnetIds=[])
+    # A URL is a private address; a listener's ARN leads to where the link's tag says.
+    a.route("GET /direct", a.proxy(mirror.url + "/d", "GET", ConnectionType="VPC_LINK",
+                                   ConnectionId=i))
+    listener = "arn:aws:elasticloadbalancing:us-east-1:000000000000:listener/app/a/b/c"
+    a.route("ANY /alb/{proxy+}", a.proxy(
+        listener, ConnectionType="VPC_LINK", ConnectionId=i,
+        RequestParameters={"overwrite:path": "/api/$request.path.proxy"}))
+    assert a.json("/direct")["path"] == "/d"
+    assert a.call("/alb/x")[0].status == 500
+    arn = "arn:aws:apigateway:us-east-1::/vpclinks/" + i
+    a.gw.tag_resource(ResourceArn=arn, Tags={"lambkin:target": mirror.url})
+    assert a.gw.get_tags(ResourceArn=arn)["Tags"]["a"] == "b"
+    assert a.json("/alb/x/y?z=1")["path"] == "/api/x/y?z=1"
+    fails("BadRequestException", a.proxy, url=mirror.url, ConnectionType="VPC_LINK")
+    fails("BadRequestException", a.proxy, url=mirror.url, ConnectionType="VPC_LINK",
+          ConnectionId="none")
+    fails("BadRequestException", a.proxy, url=listener)
+    a.gw.delete_vpc_link(VpcLinkId=i)
+    fails("NotFoundException", a.gw.get_vpc_link, VpcLinkId=i)
+
+
+# ---- parameter mapping ---------------------------------------------------------------------------
+
+def test_request_parameters(api, mirror):
+    a = api(stage="s")
+    a.gw.update_stage(ApiId=a.id, StageName="s", StageVariables={"v": "var"})
+    a.route("ANY /m/{id}", a.proxy(mirror.url + "/base", RequestParameters={
+        "append:header.x-a": "$request.header.x-a",
+        "overwrite:header.x-b": "${context.routeKey} for ${request.path.id}",
+        "remove:header.x-c": "",
+        "append:querystring.q": "$stageVariables.v",
+        "overwrite:querystring.w": "$request.body.a[1].b",
+        "remove:querystring.r": "",
+        "overwrite:path": "/to/$request.path.id",
+        "overwrite:header.x-m": "$request.querystring.many",
+        "overwrite:header.x-none": "$request.header.none",
+        "overwrite:header.x-part": "<${request.header.none}>"}))
+    got = a.json("/s/m/7?q=0&r=1&w=0&many=1&many=2", "POST", b'{"a": [0, {"b": "deep"}]}',
+                 [("X-A", "1"), ("X-A", "2"), ("X-B", "old"), ("X-C", "gone")])
+    headers = {}
+    for k, v in got["headers"]:
+        headers.setdefault(k, []).append(v)
+    path, query = got["path"].split("?")
+    assert path == "/to/7"
+    assert sorted(query.split("&")) == ["many=1", "many=2", "q=0", "q=var", "w=deep"]
+    assert headers["x-a"] == ["1", "2", "1,2"] and headers["x-b"] == ["ANY /m/{id} for 7"]
+    assert "x-c" not in headers and "x-none" not in headers and headers["x-part"] == ["<>"]
+    assert headers["x-m"] == ["1,2"]
+
+
+def test_request_parameters_of_a_function(api, echo):
+    a = api()
+    a.route("POST /f/{id}", a.integration(echo, RequestParameters={
+        "append:header.x-new": "$request.body.name", "remove:header.x-old": "",
+        "overwrite:querystring.id": "$request.path.id", "overwrite:path": "/other"}))
+    e = a.json("/f/9?id=1&k=2", "POST", b'{"name": "n"}', [("X-Old", "o"),
+                                                          ("Content-Type", "application/json")])
+    assert e["headers"]["x-new"] == "n" and "x-old" not in e["headers"]
+    assert e["queryStringParameters"] == {"id": "9", "k": "2"}
+    assert e["rawPath"] == "/other" and json.loads(e["body"]) == {"name": "n"}
+
+
+def test_response_parameters(api, mirror):
+    a = api()
+    a.route("GET /r", a.proxy(mirror.url, ResponseParameters={
+        "200": {"remove:header.x-secret": "", "append:header.x-kind": "$response.header.x-secret",
+                "overwrite:header.x-path": "$response.body.path",
+                "overwrite:header.x-id": "$context.apiId"},
+        "404": {"overwrite:statuscode": "403", "overwrite:header.x-was": "404"}}))
+    r, _ = a.call("/r")
+    assert r.status == 200 and r.getheader("x-secret") is None
+    assert r.getheader("x-kind") == "mirror, s"
+    assert r.getheader("x-path") == "/" and r.getheader("x-id") == a.id
+    r, _ = a.call("/r", headers=[("X-Status", "404")])
+    assert r.status == 403 and r.getheader("x-was") == "404" and r.getheader("x-secret") == "s"
+
+
+def test_mappings_that_are_refused(api, mirror):
+    a = api()
+    for key in ("append:header.authorization", "overwrite:header.X-Amzn-Trace-Id", "header.x",
+                "append:path", "drop:header.x", "append:header.", "overwrite:statuscode",
+                "overwrite:header.access-control-allow-origin"):
+        fails("BadRequestException", a.proxy, url=mirror.url, RequestParameters={key: "x"})
+    for status, key in (("99", "remove:header.x"), ("200", "remove:path"), ("x", "remove:header.x"),
+                        ("200", "append:statuscode")):
+        fails("BadRequestException", a.proxy, url=mirror.url, ResponseParameters={status: {key: "x"}})
+
+
+def test_stage_variables_in_uris(api, mirror, echo):
+    a = api()
+    a.gw.update_stage(ApiId=a.id, StageName="$default", StageVariables={
+        "host": mirror.url.split("//")[1], "function": echo.arn.rsplit(":", 1)[1]})
+    a.route("GET /h", a.proxy("http://${stageVariables.host}/v"))
+    a.route("GET /f", a.gw.create_integration(
+        ApiId=a.id, IntegrationType="AWS_PROXY", PayloadFormatVersion="2.0",
+        IntegrationUri=echo.arn.rsplit(":", 1)[0] + ":${stageVariables.function}")
+        ["IntegrationId"])
+    assert a.json("/h")["path"] == "/v"
+    assert a.json("/f")["routeKey"] == "GET /f"
+
+
+# ---- deployments, throttling, logs ---------------------------------------------------------------
+
+def test_a_deployment_pins_what_is_served(api, echo):
+    a = api(stage="live", auto=False)
+    first = a.integration(echo)
+    route = a.route("GET /a", first)
+    assert a.call("/live/a")[0].status == 404
+    d = a.gw.create_deployment(ApiId=a.id, StageName="live")["DeploymentId"]
+    assert a.call("/live/a")[0].status == 200
+    a.gw.update_route(ApiId=a.id, RouteId=route, RouteKey="GET /b")
+    a.route("GET /c", first)
+    assert [a.call("/live/" + p)[0].status for p in "abc"] == [200, 404, 404]
+    a.gw.create_deployment(ApiId=a.id, StageName="live")
+    assert [a.call("/live/" + p)[0].status for p in "abc"] == [404, 200, 200]
+    a.gw.update_stage(ApiId=a.id, StageName="live", DeploymentId=d)
+    assert [a.call("/live/" + p)[0].status for p in "abc"] == [200, 404, 404]
+
+
+def test_routes_change_in_place(api, echo, mirror):
+    a = api()
+    i, other = a.integration(echo), a.proxy(mirror.url)
+    r = a.route("GET /a/{x}", i)
+    assert a.json("/a/1")["pathParameters"] == {"x": "1"}
+    a.gw.update_route(ApiId=a.id, RouteId=r, Target="integrations/" + other)
+    assert a.json("/a/1")["method"] == "GET"
+    a.gw.update_route(ApiId=a.id, RouteId=r, RouteKey="GET /b/{x+}")
+    assert a.call("/a/1")[0].status == 404 and a.json("/b/1/2")["method"] == "GET"
+    everything = a.route("$default", i)
+    assert a.json("/a/1")["routeKey"] == "$default"
+    a.gw.delete_route(ApiId=a.id, RouteId=r)
+    assert a.json("/b/1")["routeKey"] == "$default"
+    a.gw.delete_route(ApiId=a.id, RouteId=everything)
+    assert a.call("/b/1")[0].status == 404
+    fails("NotFoundException", a.gw.delete_route, ApiId=a.id, RouteId=r)
+    # A key that was given up may be taken again.
+    again = a.route("GET /b/{x+}", i)
+    assert a.json("/b/1")["routeKey"] == "GET /b/{x+}"
+    fails("ConflictException", a.gw.create_route, ApiId=a.id, RouteKey="GET /b/{x+}")
+    a.gw.update_route(ApiId=a.id, RouteId=again, RouteKey="GET /b/{x+}")
+
+
+def test_making_routes_costs_the_same_however_many_there_are(api, echo):
+    a = api()
+    i = a.integration(echo)
+
+    def make(first, n):
+        began = time.monotonic()
+        for k in range(first, first + n):
+            a.route("GET /items/i%d/{x}" % k, i)
+        return time.monotonic() - began
+
+    make(0, 50)
+    few = min(make(50, 50), make(100, 50))
+    make(150, 600)
+    many = min(make(750, 50), make(800, 50))
+    assert many < 3 * few, (few, many)
+    assert a.json("/items/i849/y")["pathParameters"] == {"x": "y"}
+    assert a.call("/items/i850/y")[0].status == 404
+
+
+def test_a_routes_own_throttling_replaces_the_stages(api, mirror):
+    a = api()
+    i = a.proxy(mirror.url)
+    a.route("GET /narrow", i)
+    a.route("GET /wide", i)
+    a.gw.update_stage(ApiId=a.id, StageName="$default", DefaultRouteSettings={
+        "ThrottlingRateLimit": 0.01, "ThrottlingBurstLimit": 2}, RouteSettings={
+            "GET /wide": {"ThrottlingRateLimit": 1000, "ThrottlingBurstLimit": 100}})
+    assert [a.call("/wide")[0].status for _ in range(10)] == [200] * 10
+    assert [a.call("/narrow")[0].status for _ in range(3)] == [200, 200, 429]
+    assert a.call("/wide")[0].status == 200
+
+
+def test_access_log_variables(api, mirror, daemon):
+    logs = daemon.client("logs")
+    group = "/gw/" + uuid.uuid4().hex[:8]
+    logs.create_log_group(logGroupName=group)
+    names = ["status", "integration.status", "integrationStatus", "responseLength", "apiId",
+             "routeKey", "httpMethod", "path", "protocol", "stage", "identity.sourceIp",
+             "identity.userAgent", "requestId", "extendedRequestId", "domainName", "accountId",
+             "requestTimeEpoch", "error.responseType", "error.message", "dataProcessed"]
+    a = api()
+    a.route("GET /l", a.proxy(mirror.url, ResponseParameters={
+        "404": {"overwrite:statuscode": "200"}}))
+    a.gw.update_stage(ApiId=a.id, StageName="$default", AccessLogSettings={
+        "DestinationArn": "arn:aws:logs:us-east-1:000000000000:log-group:%s" % group,
+        "Format": json.dumps({n: "$context." + n for n in names})})
+    _, data = a.call("/l", headers=[("X-Status", "404"), ("User-Agent", 'a"b')])
+    a.call("/none")
+
+    def lines():
+        events = logs.filter_log_events(logGroupName=group)["events"]
+        return [json.loads(e["message"]) for e in events] if len(events) == 2 else None
+
+    ok, missing = sorted(wait_until(lines), key=lambda e: e["status"])
+    assert ok["status"] == "200" and ok["integrationStatus"] == ok["integration.status"] == "404"
+    assert ok["responseLength"] == str(len(data)) and ok["identity.userAgent"] == 'a"b'
+    assert ok["routeKey"] == "GET /l" and ok["apiId"] == a.id and ok["stage"] == "$default"
+    assert ok["error.message"] == "-" and ok["identity.sourceIp"] == "127.0.0.1"
+    assert missing["status"] == "404" and missing["error.message"] == "Not Found"
+    assert missing["error.responseType"] == "RESOURCE_NOT_FOUND"
