@@ -7,6 +7,7 @@ in the same run.
 """
 
 import argparse
+import importlib.util
 import json
 import os
 import re
@@ -122,9 +123,55 @@ class ColdStarts:
         else:
             skipped("cold Node.js", "no interpreter")
         self.cold_native(d)
-        skipped("cold, imports boto3, SnapStart", "INIT runs anew: there are no prototypes yet")
+        if "python" in found:
+            self.snapstart(d, found["python"])
         self.base.cleanup.remove(d.close)
         d.close()
+
+    def snapstart(self, d, python):
+        """The first Invoke of an environment whose version imported boto3 when it was published."""
+        what = "cold, imports boto3, SnapStart / bare import boto3"
+        try:
+            files = sdk_files()
+        except ImportError as e:
+            return skipped(what, str(e))
+        folder = os.path.join(self.base.scratch, "sdk")
+        for name, content in files.items():
+            path = os.path.join(folder, name)
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            with open(path, "wb") as f:
+                f.write(content)
+        program = "import sys; sys.path.insert(0, %r); import boto3" % folder
+        self.bare(python, "-c", program)  # leaves the bytecode
+        f = harness.make_function(
+            d, "python", name="cold-sdk", handler="app.handler", MemorySize=256,
+            files={"app.py": b"import boto3\n" + PYTHON_HANDLER.encode(), **files},
+            SnapStart={"ApplyOn": "PublishedVersions"})
+        ours, base, restored, starts = [], [], [], {}
+        for i in range(self.args.cold):
+            base.append(self.bare(python, "-c", program))
+            f.lam.update_function_configuration(
+                FunctionName=f.name, Environment={"Variables": {"ROUND": str(i)}})
+            f.wait_active()
+            version = f.lam.publish_version(FunctionName=f.name)["Version"]
+            f.lam.get_waiter("published_version_active").wait(
+                FunctionName=f.name, Qualifier=version, WaiterConfig={"Delay": 0.1})
+            time.sleep(0.3 if i % 2 else 3)  # still running, or frozen
+            if i % 5 == 4:
+                start, parts = timing(
+                    f.lam.invoke(FunctionName=f.name, Qualifier=version, Payload=bench.EVENT))
+                starts[start] = starts.get(start, 0) + 1
+                restored.append(parts.get("environment", 0))
+            else:
+                request = self.base.request_file(d, f.name + ":" + version)
+                ours.append(self.base.latency("http", d.port, request, 1)[0] / 1e3)
+            f.lam.delete_function(FunctionName=f.name, Qualifier=version)
+        f.delete()
+        ratio = median(ours) / median(base)
+        row(what, "%.3f" % ratio, "0.06", ratio <= 0.06,
+            "%.2f ms (p10 %.2f, p99 %.2f) against %.2f ms; %s; restore %.2f" % (
+                median(ours), percentile(ours, 0.1), percentile(ours, 0.99), median(base),
+                ", ".join("%s %d" % s for s in starts.items()), median(restored)))
 
     def cold_native(self, d):
         """Against the first byte of a static binary in the same sandbox (sandbox_bench)."""
@@ -232,6 +279,27 @@ class ColdStarts:
                 part()
             except (AssertionError, RuntimeError, OSError, subprocess.SubprocessError) as e:
                 skipped(part.__name__, "%s: %s" % (type(e).__name__, str(e)[:300]))
+
+
+def sdk_files():
+    """boto3 and what it needs, as a package carries them, but for the models of most services."""
+    found = {}
+    for name in ("boto3", "botocore", "s3transfer", "jmespath", "dateutil", "urllib3", "six"):
+        origin = importlib.util.find_spec(name)
+        if origin is None:
+            raise ImportError("no " + name)
+        top = os.path.dirname(origin.origin) if origin.submodule_search_locations else origin.origin
+        above = os.path.dirname(top)
+        paths = [top] if os.path.isfile(top) else [
+            os.path.join(folder, n) for folder, _, names in os.walk(top) for n in names]
+        for path in paths:
+            inside = os.path.relpath(path, above)
+            if "__pycache__" in inside or (inside.startswith("botocore/data/") and
+                                           inside.count("/") > 2 and "/sts/" not in inside):
+                continue
+            with open(path, "rb") as f:
+                found[inside] = f.read()
+    return found
 
 
 def skipped(what, why):
