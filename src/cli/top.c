@@ -68,6 +68,8 @@ static void take(struct top *t, struct str metric, struct str labels, double val
         {STR_INIT("starts_total"), STR_INIT("start"), STR_INIT("cold"), offsetof(struct row, cold)},
         {STR_INIT("starts_total"), STR_INIT("start"), STR_INIT("spare"),
          offsetof(struct row, cold)},
+        {STR_INIT("starts_total"), STR_INIT("start"), STR_INIT("restored"),
+         offsetof(struct row, cold)},
         {STR_INIT("environments"), STR_INIT("state"), STR_INIT("idle"), offsetof(struct row, idle)},
         {STR_INIT("environments"), STR_INIT("state"), STR_INIT("busy"), offsetof(struct row, busy)},
         {STR_INIT("environments"), STR_INIT("state"), STR_INIT("frozen"),

@@ -94,7 +94,7 @@ def test_rust_with_lambda_runtime(make_function, scratch):
 
 def installed(*distributions):
     """The files of Python packages that this test runs beside, as a package of a function's."""
-    site = sysconfig.get_paths()["purelib"]
+    site = os.path.realpath(sysconfig.get_paths()["purelib"])
     files = {}
     for name in distributions:
         try:
@@ -132,6 +132,45 @@ def test_official_python_client(make_function):
     f = make_function("provided.al2023", files=files, handler="app.handler")
     greets(f, "awslambdaric", "ValueError")
     assert 0 < f.call({"name": "x"})["left"] <= 30000
+
+
+RIC_HOOKS = """
+import os, snapshot_restore_py as s
+seen = []
+s.register_before_snapshot(seen.append, "before")
+@s.register_after_restore
+def after():
+    seen.append("after")
+    if os.environ.get("FAIL"):
+        raise OSError("no way back")
+def handler(event, context): return seen
+"""
+
+
+def test_official_python_client_with_snapstart(make_function):
+    """restore/next and restore/error as AWS's own client uses them."""
+    python = os.path.realpath(sys.executable)
+    if not python.startswith("/usr/"):
+        pytest.skip("%s is not seen inside a sandbox" % python)
+    files = installed("awslambdaric", "simplejson", "snapshot-restore-py")
+    files["app.py"] = RIC_HOOKS
+    files["bootstrap"] = '#!/bin/sh\nexec %s -m awslambdaric "$_HANDLER"\n' % python
+    f = make_function("provided.al2023", files=files, handler="app.handler",
+                      SnapStart={"ApplyOn": "PublishedVersions"})
+
+    def publish():
+        version = f.lam.publish_version(FunctionName=f.name)["Version"]
+        f.lam.get_waiter("published_version_active").wait(
+            FunctionName=f.name, Qualifier=version, WaiterConfig={"Delay": 0.2, "MaxAttempts": 300})
+        return version
+
+    answer = f.invoke(Qualifier=publish())
+    assert answer.payload == ["before", "after"] and "Restore Duration" in answer.tail
+    f.lam.update_function_configuration(FunctionName=f.name,
+                                        Environment={"Variables": {"FAIL": "1"}})
+    f.wait_active()
+    with pytest.raises(f.lam.exceptions.SnapStartException, match="OSError: no way back"):
+        f.invoke(Qualifier=publish())
 
 
 RIC_NODE_APP = """
@@ -338,7 +377,7 @@ def json_lines(f):
 def test_powertools_for_python(make_function, new_daemon):
     # boto3 is there on AWS; here where `lambkin runtime install python` would put it.
     d = new_daemon()
-    site = sysconfig.get_paths()["purelib"]
+    site = os.path.realpath(sysconfig.get_paths()["purelib"])
     for name in ("boto3", "botocore", "s3transfer", "dateutil", "urllib3", "six.py"):
         source, to = os.path.join(site, name), os.path.join(d.data_dir, "runtime", "python", name)
         if os.path.isdir(source):

@@ -5,6 +5,7 @@ import contextlib
 import json
 import os
 import re
+import signal
 import time
 import urllib.request
 
@@ -245,9 +246,17 @@ def test_exclusions(make_snap, make_function):
         f.lam.update_function_configuration(FunctionName=f.name, SnapStart={"ApplyOn": "Always"})
     f.lam.update_function_configuration(FunctionName=f.name, SnapStart={"ApplyOn": "None"})
     f.wait_active()
+    f.lam.create_alias(FunctionName=f.name, Name="live", FunctionVersion="1")
     two = f.lam.publish_version(FunctionName=f.name)
     assert two["SnapStart"] == {"ApplyOn": "None", "OptimizationStatus": "Off"}
     assert call(f, version="2").payload["type"] == "on-demand"
+    # Not by way of an alias, either.
+    f.lam.update_alias(FunctionName=f.name, Name="live", FunctionVersion="2")
+    f.lam.put_provisioned_concurrency_config(
+        FunctionName=f.name, Qualifier="live", ProvisionedConcurrentExecutions=1)
+    with refused("InvalidParameterValueException", 400, "SnapStart"):
+        f.lam.update_alias(FunctionName=f.name, Name="live", FunctionVersion="1")
+    f.lam.delete_provisioned_concurrency_config(FunctionName=f.name, Qualifier="live")
 
 
 def test_publish_with_the_function(daemon, make_function):
@@ -336,6 +345,20 @@ def test_http_runtime_api(make_function, fail):
 # ---- nothing is left ----------------------------------------------------------------------------
 
 
+EXTENSION = """#!/usr/bin/python3 -S
+import http.client, json, os
+c = http.client.HTTPConnection(os.environ["AWS_LAMBDA_RUNTIME_API"])
+c.request("POST", "/2020-01-01/extension/register", json.dumps({"events": ["INVOKE"]}),
+          {"Lambda-Extension-Name": "watch"})
+r = c.getresponse()
+me = r.headers["Lambda-Extension-Identifier"]
+r.read()
+while True:
+    c.request("GET", "/2020-01-01/extension/event/next", headers={"Lambda-Extension-Identifier": me})
+    print("heard", json.loads(c.getresponse().read())["eventType"], flush=True)
+"""
+
+
 def environments(d):
     return daemon_metric(d, "lambkin_environments")
 
@@ -401,6 +424,36 @@ def test_restart(new_daemon):
     assert "Restore Duration" in call(f).tail
     assert settled(slow)["State"] == "Active"
     call(slow)
+
+
+def test_keeper_dies(new_daemon):
+    """Everything that was kept is lost with it, and made again; a version in the making too."""
+    d = new_daemon()
+    f = harness.make_function(d, "python", COUNTING, SnapStart=ON)
+    published(f)
+    wait_until(lambda: snapshots(d) == 1)
+    slow = harness.make_function(d, "python", "import time\ntime.sleep(2)\n" + COUNTING,
+                                 SnapStart=ON, Publish=True)
+    keeper = d.children()["keeper"]
+    os.kill(keeper, signal.SIGKILL)
+    wait_until(lambda: d.children().get("keeper", keeper) != keeper, what="there is a new keeper")
+    assert settled(slow)["State"] == "Active"
+    wait_until(lambda: snapshots(d) >= 2, what="both are kept again")
+    assert "Restore Duration" in call(f).tail
+    call(slow)
+
+
+def test_extension(new_daemon):
+    """INIT waits for it, and the restored environment's invocations reach it."""
+    d = new_daemon()
+    lam = d.client("lambda")
+    layer = lam.publish_layer_version(LayerName="watch", Content={"ZipFile": build_zip(
+        {"extensions/watch": EXTENSION}, executable=("extensions/watch",))})["LayerVersionArn"]
+    f = harness.make_function(d, "python", COUNTING, SnapStart=ON, Layers=[layer])
+    published(f)
+    assert "Restore Duration" in call(f).tail
+    call(f)
+    wait_until(lambda: sum("heard INVOKE" in x for x in f.log_lines()) == 2)
 
 
 def test_little_memory(new_daemon):

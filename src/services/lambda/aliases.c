@@ -120,15 +120,23 @@ int lambda_update_alias(struct call *c, const struct lambda_update_alias_in *in,
     r = revision_check(in->revision_id, out->revision_id, err);
     if (r < 0)
         return r;
-    if (in->function_version.len > 0)
+    bool provisioned = fn_record_of(t.fn, RECORD_PROVISIONED, in->name) != NULL;
+    if (in->function_version.len > 0) {
+        const struct fn_version *v =
+            fn_version_number(t.fn, lambda_version_number(in->function_version));
+        if (provisioned && v)
+            r = snapstart_excludes_provisioned(v, err);
+        if (r < 0)
+            return r;
         out->function_version = in->function_version;
+    }
     if (!str_is_null(in->description))
         out->description = in->description;
     if (in->routing_config)
         out->routing_config =
             in->routing_config->additional_version_weights.n > 0 ? in->routing_config : NULL;
     r = save_alias(l, c, t.fn, out, err);
-    if (r == 0 && fn_record_of(t.fn, RECORD_PROVISIONED, in->name))
+    if (r == 0 && provisioned)
         concurrency_apply_function(l, t.fn);
     return r;
 }

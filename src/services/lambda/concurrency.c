@@ -238,9 +238,9 @@ int lambda_put_provisioned_concurrency_config(
 
     if (r < 0)
         return r;
-    if (v->snapshot->snap_start)
-        return lambda_invalid(err, "Provisioned Concurrency is not supported for SnapStart enabled "
-                                   "functions.");
+    r = snapstart_excludes_provisioned(v, err);
+    if (r < 0)
+        return r;
     int64_t reserved = reserved_of(t.fn);
     int64_t all = provisioned_sum(t.fn, t.qualifier) + wanted;
     if (reserved >= 0 && all > reserved)

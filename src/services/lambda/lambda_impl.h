@@ -256,6 +256,7 @@ int version_delete(struct lambda *l, const struct fn_target *t, struct err *err)
 void snapstart_open(struct lambda *l); // after the load: what was begun or made before
 // A version was stored: its INIT begins if it has SnapStart. Under `change`.
 void snapstart_begin(struct fn_version *v);
+int snapstart_excludes_provisioned(const struct fn_version *v, struct err *err);
 // Why a version cannot be invoked (yet): ResourceConflictException.
 int snapstart_refuse(const struct fn_version *v, struct err *err);
 

@@ -29,6 +29,14 @@ int snapstart_refuse(const struct fn_version *v, struct err *err)
                    STR_ARG(v->config->state));
 }
 
+int snapstart_excludes_provisioned(const struct fn_version *v, struct err *err)
+{
+    if (!v->snapshot->snap_start)
+        return 0;
+    return lambda_invalid(err, "Provisioned Concurrency is not supported for SnapStart enabled "
+                               "functions.");
+}
+
 // --- how INIT went ---
 
 // State reasons as AWS's model has them.
