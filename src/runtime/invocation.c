@@ -103,18 +103,21 @@ void invocation_set_error(struct invocation *inv, const char *type, const char *
     inv->content_type = STR("application/json");
 }
 
-// "Root=1-<seconds>-<24 hex>;Parent=<16 hex>;Sampled=0", around what the caller brought.
-static void fill_trace(struct invocation *inv)
+void invocation_trace(char text[INVOCATION_TRACE_BYTES], bool sampled)
 {
     uint64_t r[3];
 
+    os_random(r, sizeof(r));
+    snprintf(text, INVOCATION_TRACE_BYTES, "Root=1-%08x-%08x%016llx;Parent=%016llx;Sampled=%d",
+             (unsigned)(os_now_ms() / 1000), (unsigned)r[2], (unsigned long long)r[0],
+             (unsigned long long)r[1], sampled);
+}
+
+static void fill_trace(struct invocation *inv)
+{
     if (inv->trace_id.len > 0)
         return;
-    os_random(r, sizeof(r));
-    snprintf(inv->trace_text, sizeof(inv->trace_text),
-             "Root=1-%08x-%08x%016llx;Parent=%016llx;Sampled=%d", (unsigned)(os_now_ms() / 1000),
-             (unsigned)r[2], (unsigned long long)r[0], (unsigned long long)r[1],
-             inv->function->tracing_active);
+    invocation_trace(inv->trace_text, inv->function->tracing_active);
     inv->trace_id = str_from(inv->trace_text);
 }
 

@@ -18,6 +18,7 @@ struct environment;
 struct invocation;
 
 #define INVOCATION_ID_BYTES 37     // a UUID and its NUL
+#define INVOCATION_TRACE_BYTES 80  // a trace id and its NUL
 #define INVOCATION_TAIL_BYTES 4096 // X-Amz-Log-Result, before base64
 #define INVOCATION_MAX_STREAM_BYTES ((uint64_t)200 << 20)
 
@@ -99,7 +100,7 @@ struct invocation {
     char id_text[INVOCATION_ID_BYTES];
     void *held_limit; // struct limit
     unsigned held;
-    char trace_text[80];
+    char trace_text[INVOCATION_TRACE_BYTES];
     char error_type_text[96];
     char content_type_text[128];
     struct loop_task task;
@@ -118,5 +119,8 @@ void invocation_submit(struct invocation *inv);
 void invocation_resume(struct invocation *inv);
 // Frees what the output owns and drops the function's reference. In done or later, once.
 void invocation_finish(struct invocation *inv);
+
+// A new trace id: "Root=1-<seconds>-<24 hex>;Parent=<16 hex>;Sampled=0".
+void invocation_trace(char text[INVOCATION_TRACE_BYTES], bool sampled);
 
 #endif

@@ -56,7 +56,7 @@ def test_event_of_format_2(daemon, make_function, url_of):
     assert e["rawPath"] == "/a/b%20c" and e["rawQueryString"] == "x=1&y=a%20b&x=2"
     assert e["queryStringParameters"] == {"x": "1,2", "y": "a b"}
     assert e["cookies"] == ["a=1", "b=2"]
-    assert e["headers"]["x-twice"] == "1,2" and "cookie" not in e["headers"]
+    assert e["headers"]["x-twice"] == "1,2" and e["headers"]["cookie"] == "a=1; b=2"
     assert e["body"] == '{"k": 1}' and e["isBase64Encoded"] is False
     context = e["requestContext"]
     assert context["accountId"] == "anonymous"

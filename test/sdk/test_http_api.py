@@ -174,14 +174,14 @@ def test_event_2(api, echo):
                headers=[("Content-Type", "application/json"), ("X-A", "1"), ("X-A", "2")])
     assert e["version"] == "2.0" and e["routeKey"] == "POST /users/{id}/{rest+}"
     assert e["pathParameters"] == {"id": "a b", "rest": "c/d/e"}
-    assert e["rawPath"] == "/users/a%20b/c/d%2Fe" and e["rawQueryString"] == "x=1&x=2&y="
+    assert e["rawPath"] == "/users/a b/c/d/e" and e["rawQueryString"] == "x=1&x=2&y="
     assert e["queryStringParameters"] == {"x": "1,2", "y": ""}
     assert e["headers"]["x-a"] == "1,2" and e["stageVariables"] == {"k": "v"}
     assert e["body"] == '{"j":1}' and e["isBase64Encoded"] is False
     c = e["requestContext"]
     assert c["apiId"] == a.id and c["stage"] == "$default" and c["accountId"] == "000000000000"
     assert c["domainName"] == a.host and c["domainPrefix"] == a.id
-    assert c["http"]["path"] == "/users/a%20b/c/d%2Fe" and c["http"]["method"] == "POST"
+    assert c["http"]["path"] == "/users/a b/c/d/e" and c["http"]["method"] == "POST"
     assert "authorizer" not in c
 
 

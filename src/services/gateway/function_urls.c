@@ -145,6 +145,7 @@ static void serve(struct url_call *u, struct call *c, struct str raw_path)
                 .stage = STR("$default"),
                 .route_key = STR("$default"),
                 .raw_path = raw_path,
+                .function_url = true,
                 .now_ms = c->now_ms,
                 .authorizer = u->url.auth_iam ? iam_authorizer(c) : STR_NULL,
             },

@@ -4,6 +4,7 @@
 
 #include "base/base64.h"
 #include "base/json.h"
+#include "base/map.h"
 #include "base/percent.h"
 #include "base/timefmt.h"
 #include "base/utf8.h"
@@ -12,6 +13,43 @@
 
 // ---- headers
 // -------------------------------------------------------------------------------------
+
+// What concerns the connection between the client and us, and what the gateways say of it
+// themselves, whatever the client said.
+static bool is_gateways(struct str name)
+{
+    static const struct str names[] = {
+        STR_INIT("connection"),       STR_INIT("keep-alive"),        STR_INIT("proxy-connection"),
+        STR_INIT("upgrade"),          STR_INIT("transfer-encoding"), STR_INIT("x-forwarded-for"),
+        STR_INIT("x-forwarded-port"), STR_INIT("x-forwarded-proto"),
+    };
+
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+        if (str_eq(name, names[i]))
+            return true;
+    return false;
+}
+
+// Names are in lower case; format 1.0 writes those that every request has as AWS does.
+static struct str shown_name(struct str name, bool capitals)
+{
+    static const struct {
+        struct str lower, shown;
+    } names[] = {
+        {STR_INIT("host"), STR_INIT("Host")},
+        {STR_INIT("user-agent"), STR_INIT("User-Agent")},
+        {STR_INIT("content-length"), STR_INIT("Content-Length")},
+        {STR_INIT("x-amzn-trace-id"), STR_INIT("X-Amzn-Trace-Id")},
+        {STR_INIT("x-forwarded-for"), STR_INIT("X-Forwarded-For")},
+        {STR_INIT("x-forwarded-port"), STR_INIT("X-Forwarded-Port")},
+        {STR_INIT("x-forwarded-proto"), STR_INIT("X-Forwarded-Proto")},
+    };
+
+    for (size_t i = 0; capitals && i < sizeof(names) / sizeof(names[0]); i++)
+        if (str_eq(name, names[i].lower))
+            return names[i].shown;
+    return name;
+}
 
 static bool first_of_name(const struct http_request *r, unsigned at)
 {
@@ -22,21 +60,71 @@ static bool first_of_name(const struct http_request *r, unsigned at)
 }
 
 // Values of one name, joined by commas.
-static void joined_header(struct json_writer *w, struct arena *a, const struct http_request *r,
-                          unsigned at)
+static struct str joined_values(struct arena *a, const struct http_request *r, unsigned at)
 {
     struct str all = r->headers[at].value;
 
     for (unsigned i = at + 1; i < r->n_headers; i++)
         if (str_eq(r->headers[i].name, r->headers[at].name))
             all = arena_printf(a, "%.*s,%.*s", STR_ARG(all), STR_ARG(r->headers[i].value));
-    jw_key(w, r->headers[at].name);
-    jw_str(w, all);
+    return all;
 }
 
-static void header_list(struct json_writer *w, const struct http_request *r, unsigned at)
+static struct str source_ip(struct http_request *r)
 {
-    jw_key(w, r->headers[at].name);
+    struct str address = http_remote_address(r);
+
+    if (str_starts(address, STR("["))) {
+        ptrdiff_t end = str_find_char(address, ']');
+        return str_slice(address, 1, end > 0 ? (size_t)end : address.len);
+    }
+    ptrdiff_t colon = str_find_char(address, ':');
+    return colon < 0 ? STR("127.0.0.1") : str_slice(address, 0, (size_t)colon);
+}
+
+// Behind whom the client already stood, and the client.
+static struct str forwarded_for(struct arena *a, struct http_request *r)
+{
+    struct str ip = source_ip(r);
+
+    for (unsigned i = 0; i < r->n_headers; i++)
+        if (str_eq(r->headers[i].name, STR("x-forwarded-for")))
+            return arena_printf(a, "%.*s, %.*s", STR_ARG(joined_values(a, r, i)), STR_ARG(ip));
+    return ip;
+}
+
+static struct str forwarded_port(const struct http_request *r)
+{
+    struct str rest = http_header_get(r, STR("host"));
+    ptrdiff_t bracket = str_find_char(rest, ']');
+
+    if (bracket >= 0)
+        rest = str_slice(rest, (size_t)bracket, rest.len);
+    ptrdiff_t colon = str_find_char(rest, ':');
+    if (colon >= 0 && (size_t)colon + 1 < rest.len)
+        return str_slice(rest, (size_t)colon + 1, rest.len);
+    return r->tls ? STR("443") : STR("80");
+}
+
+struct headers_as {
+    bool capitals, lists, without_cookies;
+};
+
+static void header_member(struct json_writer *w, struct str name, struct str value,
+                          struct headers_as as)
+{
+    jw_key(w, shown_name(name, as.capitals));
+    if (as.lists)
+        jw_array_begin(w);
+    jw_str(w, value);
+    if (as.lists)
+        jw_array_end(w);
+}
+
+static void header_list(struct json_writer *w, const struct http_request *r, unsigned at,
+                        struct headers_as as)
+{
+    jw_key(w, shown_name(r->headers[at].name, as.capitals));
     jw_array_begin(w);
     for (unsigned i = at; i < r->n_headers; i++)
         if (str_eq(r->headers[i].name, r->headers[at].name))
@@ -44,8 +132,43 @@ static void header_list(struct json_writer *w, const struct http_request *r, uns
     jw_array_end(w);
 }
 
+static void headers_object(struct json_writer *w, struct arena *a, struct http_request *r,
+                           struct str trace_id, struct headers_as as)
+{
+    bool traced = false;
+
+    jw_object_begin(w);
+    for (unsigned i = 0; i < r->n_headers; i++) {
+        struct str name = r->headers[i].name;
+        if (is_gateways(name) || (as.without_cookies && str_eq(name, STR("cookie"))) ||
+            !first_of_name(r, i))
+            continue;
+        traced = traced || str_eq(name, STR("x-amzn-trace-id"));
+        if (as.lists)
+            header_list(w, r, i, as);
+        else
+            header_member(w, name, joined_values(a, r, i), as);
+    }
+    if (!traced && trace_id.len > 0)
+        header_member(w, STR("x-amzn-trace-id"), trace_id, as);
+    header_member(w, STR("x-forwarded-for"), forwarded_for(a, r), as);
+    header_member(w, STR("x-forwarded-port"), forwarded_port(r), as);
+    header_member(w, STR("x-forwarded-proto"), r->tls ? STR("https") : STR("http"), as);
+    jw_object_end(w);
+}
+
 // ---- query
 // ---------------------------------------------------------------------------------------
+
+#define FEW_PAIRS 16 // among so many a name is found by looking at each
+
+// The pairs of a query, decoded; those of one name are chained.
+struct query {
+    size_t n;
+    struct http_event_pair *pairs;
+    uint32_t *next; // with the same name; 0: none
+    bool *first;    // of its name
+};
 
 // A part of a query, decoded; as it stands when it is malformed.
 static struct str decoded(struct arena *a, struct str s)
@@ -57,59 +180,101 @@ static struct str decoded(struct arena *a, struct str s)
     return percent_decode(a, s, PERCENT_FORM, &out) < 0 ? s : out;
 }
 
-static size_t read_query(struct arena *a, struct str query, struct http_event_pair **out)
+// The last pair before `at` with its name, counted from 1; 0: there is none.
+static size_t earlier(const struct query *q, struct map *seen, size_t at)
+{
+    void *old = NULL;
+
+    if (q->n > FEW_PAIRS)
+        return map_set(seen, q->pairs[at].name, (void *)(uintptr_t)(at + 1), &old) < 0
+                   ? 0
+                   : (size_t)(uintptr_t)old;
+    for (size_t i = at; i > 0; i--)
+        if (str_eq(q->pairs[i - 1].name, q->pairs[at].name))
+            return i;
+    return 0;
+}
+
+static void read_query(struct arena *a, struct str query, struct query *q)
 {
     struct str rest = query, name, value;
+    struct map seen = {0};
     size_t n = 0;
 
+    *q = (struct query){0};
     while (percent_next_pair(&rest, &name, &value))
         n++;
-    *out = arena_new_array(a, struct http_event_pair, n);
-    if (!*out)
-        return 0;
+    q->pairs = arena_new_array(a, struct http_event_pair, n);
+    q->next = arena_new_array(a, uint32_t, n);
+    q->first = arena_new_array(a, bool, n);
+    if (!q->pairs || !q->next || !q->first)
+        return;
+    q->n = n;
     rest = query;
-    for (size_t i = 0; i < n && percent_next_pair(&rest, &name, &value); i++)
-        (*out)[i] = (struct http_event_pair){decoded(a, name), decoded(a, value)};
-    return n;
+    for (size_t i = 0; i < n && percent_next_pair(&rest, &name, &value); i++) {
+        q->pairs[i] = (struct http_event_pair){decoded(a, name), decoded(a, value)};
+        size_t before = earlier(q, &seen, i);
+        q->next[i] = 0;
+        q->first[i] = before == 0;
+        if (before > 0)
+            q->next[before - 1] = (uint32_t)i;
+    }
+    map_finish(&seen);
 }
 
 enum joined { JOIN_COMMA, JOIN_LAST, JOIN_LIST };
 
-static void query_member(struct json_writer *w, struct arena *a, const struct http_event_pair *q,
-                         size_t n, size_t at, enum joined how)
+static struct str joined_pairs(struct arena *a, const struct query *q, size_t at)
 {
-    struct str all = q[at].value;
+    size_t total = 0, n = 0;
 
-    jw_key(w, q[at].name);
+    for (size_t i = at;; i = q->next[i]) {
+        total += q->pairs[i].value.len + 1;
+        if (q->next[i] == 0)
+            break;
+    }
+    char *all = arena_alloc(a, total);
+    for (size_t i = at; all; i = q->next[i]) {
+        memcpy(all + n, q->pairs[i].value.ptr, q->pairs[i].value.len);
+        n += q->pairs[i].value.len;
+        if (q->next[i] == 0)
+            break;
+        all[n++] = ',';
+    }
+    return (struct str){all, n};
+}
+
+static void query_member(struct json_writer *w, struct arena *a, const struct query *q, size_t at,
+                         enum joined how)
+{
+    size_t last = at;
+
+    jw_key(w, q->pairs[at].name);
+    if (how == JOIN_COMMA) {
+        jw_str(w, q->next[at] ? joined_pairs(a, q, at) : q->pairs[at].value);
+        return;
+    }
     if (how == JOIN_LIST)
         jw_array_begin(w);
-    for (size_t i = how == JOIN_LIST ? at : at + 1; i < n; i++) {
-        if (!str_eq(q[i].name, q[at].name))
-            continue;
+    for (;; last = q->next[last]) {
         if (how == JOIN_LIST)
-            jw_str(w, q[i].value);
-        else if (how == JOIN_LAST)
-            all = q[i].value;
-        else
-            all = arena_printf(a, "%.*s,%.*s", STR_ARG(all), STR_ARG(q[i].value));
+            jw_str(w, q->pairs[last].value);
+        if (q->next[last] == 0)
+            break;
     }
     if (how == JOIN_LIST)
         jw_array_end(w);
     else
-        jw_str(w, all);
+        jw_str(w, q->pairs[last].value);
 }
 
-static void query_object(struct json_writer *w, struct arena *a, const struct http_event_pair *q,
-                         size_t n, enum joined how)
+static void query_object(struct json_writer *w, struct arena *a, const struct query *q,
+                         enum joined how)
 {
     jw_object_begin(w);
-    for (size_t i = 0; i < n; i++) {
-        size_t first = 0;
-        while (!str_eq(q[first].name, q[i].name))
-            first++;
-        if (first == i)
-            query_member(w, a, q, n, i, how);
-    }
+    for (size_t i = 0; i < q->n; i++)
+        if (q->first[i])
+            query_member(w, a, q, i, how);
     jw_object_end(w);
 }
 
@@ -164,16 +329,12 @@ static void body_members(struct json_writer *w, struct arena *a, const struct ht
     jw_member_bool(w, "isBase64Encoded", e->body.len > 0 && !text);
 }
 
-static struct str source_ip(struct http_request *r)
+// The path as API Gateway gives it: decoded, as it stands when it is malformed.
+static struct str decoded_path(struct arena *a, struct str path)
 {
-    struct str address = http_remote_address(r);
+    struct str out;
 
-    if (str_starts(address, STR("["))) {
-        ptrdiff_t end = str_find_char(address, ']');
-        return str_slice(address, 1, end > 0 ? (size_t)end : address.len);
-    }
-    ptrdiff_t colon = str_find_char(address, ':');
-    return colon < 0 ? STR("127.0.0.1") : str_slice(address, 0, (size_t)colon);
+    return percent_decode(a, path, PERCENT_PATH, &out) < 0 ? path : out;
 }
 
 static void authorizer_member(struct json_writer *w, const struct http_event *e)
@@ -216,7 +377,7 @@ static void cookies_member(struct json_writer *w, const struct http_request *r)
         jw_array_end(w);
 }
 
-static void context_v2(struct json_writer *w, const struct http_event *e)
+static void context_v2(struct json_writer *w, struct arena *a, const struct http_event *e)
 {
     struct http_request *r = e->http;
     char time[TIMEFMT_BYTES];
@@ -231,7 +392,7 @@ static void context_v2(struct json_writer *w, const struct http_event *e)
     jw_key(w, STR("http"));
     jw_object_begin(w);
     jw_member_str(w, "method", r->method);
-    jw_member_str(w, "path", e->raw_path);
+    jw_member_str(w, "path", decoded_path(a, e->raw_path));
     jw_member_str(w, "protocol", protocol(r));
     jw_member_str(w, "sourceIp", source_ip(r));
     jw_member_str(w, "userAgent", http_header_get(r, STR("user-agent")));
@@ -248,26 +409,22 @@ int http_event_v2(const struct http_event *e, struct arena *a, struct buf *out, 
 {
     struct json_writer w = json_writer(out);
     struct http_request *r = e->http;
-    struct http_event_pair *query;
-    size_t n = read_query(a, r->query, &query);
+    struct query query;
 
+    read_query(a, r->query, &query);
     jw_object_begin(&w);
     jw_member_str(&w, "version", STR("2.0"));
     jw_member_str(&w, "routeKey", e->route_key);
-    jw_member_str(&w, "rawPath", e->raw_path);
+    jw_member_str(&w, "rawPath", e->function_url ? e->raw_path : decoded_path(a, e->raw_path));
     jw_member_str(&w, "rawQueryString", r->query);
     cookies_member(&w, r);
     jw_key(&w, STR("headers"));
-    jw_object_begin(&w);
-    for (unsigned i = 0; i < r->n_headers; i++)
-        if (!str_eq(r->headers[i].name, STR("cookie")) && first_of_name(r, i))
-            joined_header(&w, a, r, i);
-    jw_object_end(&w);
-    if (n > 0) {
+    headers_object(&w, a, r, e->trace_id, (struct headers_as){.without_cookies = !e->function_url});
+    if (query.n > 0) {
         jw_key(&w, STR("queryStringParameters"));
-        query_object(&w, a, query, n, JOIN_COMMA);
+        query_object(&w, a, &query, JOIN_COMMA);
     }
-    context_v2(&w, e);
+    context_v2(&w, a, e);
     pairs_member(&w, "pathParameters", e->path_parameters, e->n_path_parameters, false);
     pairs_member(&w, "stageVariables", e->stage_variables, e->n_stage_variables, false);
     body_members(&w, a, e, false);
@@ -278,7 +435,7 @@ int http_event_v2(const struct http_event *e, struct arena *a, struct buf *out, 
 // ---- format 1.0
 // ----------------------------------------------------------------------------------
 
-static void context_v1(struct json_writer *w, const struct http_event *e)
+static void context_v1(struct json_writer *w, struct arena *a, const struct http_event *e)
 {
     static const char *const absent[] = {"accessKey",
                                          "accountId",
@@ -311,7 +468,7 @@ static void context_v1(struct json_writer *w, const struct http_event *e)
     jw_member_str(w, "sourceIp", source_ip(r));
     jw_member_str(w, "userAgent", http_header_get(r, STR("user-agent")));
     jw_object_end(w);
-    jw_member_str(w, "path", e->raw_path);
+    jw_member_str(w, "path", decoded_path(a, e->raw_path));
     jw_member_str(w, "protocol", protocol(r));
     jw_member_str(w, "requestId", e->request_id);
     jw_member_str(w, "requestTime", timefmt_access(e->now_ms, time));
@@ -325,36 +482,28 @@ static void context_v1(struct json_writer *w, const struct http_event *e)
 
 static void query_members_v1(struct json_writer *w, struct arena *a, struct str query)
 {
-    struct http_event_pair *q;
-    size_t n = read_query(a, query, &q);
+    struct query q;
 
+    read_query(a, query, &q);
     jw_key(w, STR("queryStringParameters"));
-    if (n > 0)
-        query_object(w, a, q, n, JOIN_LAST);
+    if (q.n > 0)
+        query_object(w, a, &q, JOIN_LAST);
     else
         jw_null(w);
     jw_key(w, STR("multiValueQueryStringParameters"));
-    if (n > 0)
-        query_object(w, a, q, n, JOIN_LIST);
+    if (q.n > 0)
+        query_object(w, a, &q, JOIN_LIST);
     else
         jw_null(w);
 }
 
-void http_event_request_members(struct json_writer *w, struct arena *a,
-                                const struct http_request *r)
+void http_event_request_members(struct json_writer *w, struct arena *a, struct http_request *r,
+                                struct str trace_id)
 {
     jw_key(w, STR("headers"));
-    jw_object_begin(w);
-    for (unsigned i = 0; i < r->n_headers; i++)
-        if (first_of_name(r, i))
-            joined_header(w, a, r, i);
-    jw_object_end(w);
+    headers_object(w, a, r, trace_id, (struct headers_as){.capitals = true});
     jw_key(w, STR("multiValueHeaders"));
-    jw_object_begin(w);
-    for (unsigned i = 0; i < r->n_headers; i++)
-        if (first_of_name(r, i))
-            header_list(w, r, i);
-    jw_object_end(w);
+    headers_object(w, a, r, trace_id, (struct headers_as){.capitals = true, .lists = true});
     query_members_v1(w, a, r->query);
 }
 
@@ -366,10 +515,10 @@ int http_event_v1(const struct http_event *e, struct arena *a, struct buf *out, 
     jw_object_begin(&w);
     jw_member_str(&w, "version", STR("1.0"));
     jw_member_str(&w, "resource", e->resource);
-    jw_member_str(&w, "path", e->raw_path);
+    jw_member_str(&w, "path", decoded_path(a, e->raw_path));
     jw_member_str(&w, "httpMethod", r->method);
-    http_event_request_members(&w, a, r);
-    context_v1(&w, e);
+    http_event_request_members(&w, a, r, e->trace_id);
+    context_v1(&w, a, e);
     pairs_member(&w, "pathParameters", e->path_parameters, e->n_path_parameters, true);
     pairs_member(&w, "stageVariables", e->stage_variables, e->n_stage_variables, true);
     body_members(&w, a, e, true);

@@ -1,6 +1,8 @@
 // http_event.h - an HTTP request as the event that a function behind a URL or an API receives.
 //
 // Payload formats 1.0 and 2.0 of API Gateway's Lambda proxy integration; function URLs use 2.0.
+// Where AWS's documentation is silent, what AWS was seen to send counts: HTTP APIs decode rawPath,
+// function URLs do not, and both add the X-Forwarded headers and a trace id.
 #ifndef LAMBKIN_SERVICES_GATEWAY_HTTP_EVENT_H
 #define LAMBKIN_SERVICES_GATEWAY_HTTP_EVENT_H
 
@@ -28,6 +30,8 @@ struct http_event {
     struct str route_key; // "GET /users/{id}"
     struct str resource;  // format 1.0: the route's path, "/users/{id}"
     struct str raw_path;  // as sent, with the stage's prefix when there is one
+    struct str trace_id;  // of the header, when the client has sent none
+    bool function_url;    // the path stays as it was sent, and cookies are a header too
     int64_t now_ms;
     const struct http_event_pair *path_parameters, *stage_variables;
     size_t n_path_parameters, n_stage_variables;
@@ -40,8 +44,8 @@ int http_event_v2(const struct http_event *e, struct arena *a, struct buf *out, 
 int http_event_v1(const struct http_event *e, struct arena *a, struct buf *out, struct err *err);
 
 // The members headers, multiValueHeaders and the two of the query, as format 1.0 has them.
-void http_event_request_members(struct json_writer *w, struct arena *a,
-                                const struct http_request *r);
+void http_event_request_members(struct json_writer *w, struct arena *a, struct http_request *r,
+                                struct str trace_id);
 
 // Is a body of this content type text in an event? Everything else is base64.
 bool http_event_is_text(struct str content_type, struct str body);

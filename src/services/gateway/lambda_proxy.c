@@ -28,6 +28,7 @@ struct proxied {
     struct buf payload;
     struct lambda_proxy *proxy; // NULL: nobody waits any more
     char trace[256];
+    struct str trace_id; // in it
 };
 
 static void proxied_free(struct proxied *run)
@@ -238,7 +239,23 @@ static void done_streamed(struct invocation *inv)
 // ---- start
 // ---------------------------------------------------------------------------------------
 
-// The event and the function. On failure fails and answers NULL.
+// The client's trace id, or a new one, of which the event's header has the root.
+static void trace(struct lambda_proxy *p, struct proxied *run)
+{
+    struct str given = str_slice(p->trace_id, 0, sizeof(run->trace));
+
+    if (given.len > 0) {
+        memcpy(run->trace, given.ptr, given.len);
+        run->trace_id = (struct str){run->trace, given.len};
+        return;
+    }
+    invocation_trace(run->trace, run->target.config->tracing_active);
+    run->trace_id = str_from(run->trace);
+    struct str rest = run->trace_id;
+    str_next(&rest, ';', &p->event.trace_id);
+}
+
+// The function and the event. On failure fails and answers NULL.
 static struct proxied *prepare(struct lambda_proxy *p)
 {
     struct proxied *run = calloc(1, sizeof(*run));
@@ -250,19 +267,20 @@ static struct proxied *prepare(struct lambda_proxy *p)
         fail(p, PROXY_OUR_FAULT, "out of memory");
         return NULL;
     }
+    r = lambda_resolve(p->engine, p->account, p->region, p->function, p->qualifier, &run->target,
+                       &err);
+    if (r < 0) {
+        proxied_free(run);
+        fail(p, PROXY_NO_FUNCTION, err.message);
+        return NULL;
+    }
+    trace(p, run);
     buf_init(&run->payload, 4 * HTTP_EVENT_MAX_BODY);
     r = p->format == 1 ? http_event_v1(&p->event, a, &run->payload, &err)
                        : http_event_v2(&p->event, a, &run->payload, &err);
     if (r < 0) {
         proxied_free(run);
         fail(p, PROXY_OUR_FAULT, err.message);
-        return NULL;
-    }
-    r = lambda_resolve(p->engine, p->account, p->region, p->function, p->qualifier, &run->target,
-                       &err);
-    if (r < 0) {
-        proxied_free(run);
-        fail(p, PROXY_NO_FUNCTION, err.message);
         return NULL;
     }
     return run;
@@ -276,9 +294,6 @@ static void submit(struct lambda_proxy *p)
     if (!run)
         return;
     buf_init(&p->prelude, MAX_PRELUDE_BYTES);
-    struct str trace = str_slice(p->trace_id, 0, sizeof(run->trace));
-    if (trace.len > 0)
-        memcpy(run->trace, trace.ptr, trace.len);
     run->proxy = p;
     p->running = run;
     run->invocation = (struct invocation){
@@ -286,7 +301,7 @@ static void submit(struct lambda_proxy *p)
         .function = run->target.config,
         .payload = buf_str(&run->payload),
         .invoked_arn = str_from(run->target.arn),
-        .trace_id = trace.len > 0 ? (struct str){run->trace, trace.len} : STR_NULL,
+        .trace_id = run->trace_id,
         .sink = p->stream ? &sink : NULL,
         .done = p->stream ? done_streamed : done_buffered,
         .user = run,

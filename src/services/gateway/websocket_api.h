@@ -24,7 +24,7 @@ struct websocket_message {
     struct str route_key, request_id, message_id;
     struct str body;
     bool has_body, binary;
-    const struct http_request *http; // CONNECT only
+    struct http_request *http; // CONNECT only
     const struct api_stage *stage;
     int disconnect_code; // DISCONNECT only
     struct str disconnect_reason;

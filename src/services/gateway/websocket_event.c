@@ -49,7 +49,7 @@ void websocket_event_members(struct json_writer *w, struct arena *a, const struc
                              const struct websocket_message *m)
 {
     if (m->http)
-        http_event_request_members(w, a, m->http);
+        http_event_request_members(w, a, m->http, STR_NULL);
     if (m->stage && m->stage->n_variables > 0) {
         jw_key(w, STR("stageVariables"));
         jw_object_begin(w);
