@@ -80,6 +80,16 @@ try() { # try PACKAGE COMMAND
         install --no-install-recommends "$1" >>"$log" 2>&1 || true
 }
 
+# The same, unpacked below .tools and not installed: some packages start a service.
+try_aside() { # try_aside PACKAGE COMMAND
+    PATH=$PATH:.tools/usr/bin command -v "$2" >/dev/null 2>&1 && return 0
+    command -v apt-get >/dev/null 2>&1 && command -v dpkg-deb >/dev/null 2>&1 || return 0
+    echo "unpacking (if there is one) the Debian package: $1"
+    mkdir -p .tools
+    (cd .tools && apt-get -qq download "$1" && dpkg-deb -x "$1"_*.deb . && rm -f "$1"_*.deb) \
+        >>"$log" 2>&1 || true
+}
+
 # Registries have bad moments: three tries.
 thrice() {
     for pause in 2 10 0; do
@@ -164,6 +174,9 @@ group_tests() {
     apt_install
     try passt pasta
     try iproute2 ip
+    try skopeo skopeo
+    try umoci umoci
+    try_aside docker-registry docker-registry
     try chromium-headless-shell chromium-headless-shell # 96 MB; for test/sdk/test_browser.py
     make_venv
     make_node_modules

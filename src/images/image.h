@@ -38,6 +38,8 @@ struct image {
 // image or its URI is at fault, anything else is ours.
 int image_store(const char *images_dir, struct str uri, const char *architecture, struct arena *a,
                 struct image *out, struct err *err);
+// Whether such a URI names a place on this host's disk, and not a registry.
+bool image_uri_is_path(struct str uri);
 // One that was stored before, by its name. -ENOENT.
 int image_load(const char *images_dir, const char *name, struct arena *a, struct image *out,
                struct err *err);

@@ -86,12 +86,6 @@ static int read_document(struct storing *s, struct image_blob *b, struct str *ou
 
 // ---- where it comes from ----
 
-static int open_layout_of(struct storing *s, const char *path, struct err *err)
-{
-    s->layout = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    return s->layout < 0 ? unreadable(err, errno, s->ref.path) : 0;
-}
-
 static int make_layout(struct storing *s, struct err *err)
 {
     if (mkdirat(s->work, "layout", 0700) < 0)
@@ -107,11 +101,11 @@ static int find_layout(struct storing *s, const char *images_dir, struct err *er
 
     if (s->ref.place == IMAGE_REGISTRY) {
         char folder[PATH_MAX];
-        snprintf(folder, sizeof(folder), "%s/%s/layout", images_dir, s->aside);
-        r = image_fetch(s->ref.path, folder, s->architecture, err);
-        s->ref.tag = STR("image");
-        s->ref.digest = STR_NULL;
-        return r < 0 ? r : open_layout_of(s, folder, err);
+        snprintf(folder, sizeof(folder), "%s/%s/layout/blobs/sha256", images_dir, s->aside);
+        r = make_layout(s, err);
+        if (r == 0)
+            r = mkdir_p(folder, 0700, err);
+        return r < 0 ? r : image_fetch(s->ref.path, folder, s->architecture, err);
     }
     const char *path = arena_cstr(s->arena, s->ref.path);
     if (!path)
@@ -147,7 +141,9 @@ static int find_oci(struct storing *s, struct err *err)
     struct str text;
     int r;
 
-    if (!str_is_null(s->ref.digest)) {
+    if (s->ref.place == IMAGE_REGISTRY) {
+        b.path = STR("blobs/sha256/" IMAGE_FETCHED_MANIFEST);
+    } else if (!str_is_null(s->ref.digest)) {
         b.path = arena_printf(s->arena, "blobs/sha256/%.*s", STR_ARG(s->ref.digest));
         snprintf(b.hex, sizeof(b.hex), "%.*s", STR_ARG(s->ref.digest));
         if (str_is_null(b.path))

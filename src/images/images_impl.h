@@ -95,7 +95,9 @@ int image_finish_root(int root, struct err *err);
 
 // ---- registry.c ----
 
-// Copies from a registry into an OCI layout at `folder` by skopeo.
+// Copies from a registry by skopeo into `folder`, which exists: its blobs by their digests' digits,
+// and what the registry has as their manifest in IMAGE_FETCHED_MANIFEST.
+#define IMAGE_FETCHED_MANIFEST "manifest.json"
 int image_fetch(struct str name, const char *folder, const char *architecture, struct err *err);
 
 #endif

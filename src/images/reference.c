@@ -68,6 +68,13 @@ static int cut_name(struct image_reference *r, struct err *err)
     return 0;
 }
 
+bool image_uri_is_path(struct str uri)
+{
+    struct image_reference r;
+
+    return image_reference_parse(uri, &r, NULL) == 0 && r.place != IMAGE_REGISTRY;
+}
+
 int image_reference_parse(struct str uri, struct image_reference *out, struct err *err)
 {
     static const struct {

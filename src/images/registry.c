@@ -14,6 +14,8 @@
 
 #define FETCH_TIMEOUT_MS 300000
 
+extern char **environ;
+
 static bool installed(const char *name)
 {
     const char *path = getenv("PATH");
@@ -27,10 +29,72 @@ static bool installed(const char *name)
     return false;
 }
 
+// Registries of this host speak plain HTTP more often than not, and nobody can listen in between:
+// as everywhere with containers, TLS is tried and not insisted on.
+static bool is_local(struct str name)
+{
+    struct str host = name, rest = name;
+
+    str_next(&rest, '/', &host);
+    if (str_starts(host, STR("[::1]")))
+        return true;
+    str_next(&host, ':', &rest);
+    return str_eq(rest, STR("localhost")) || str_ends(rest, STR(".localhost")) ||
+           (str_starts(rest, STR("127.")) && rest.len <= 15);
+}
+
+// Our environment for skopeo: proxies, certificates, REGISTRY_AUTH_FILE. A daemon that was started
+// as root has root's folders in it, which the server's user cannot enter, and skopeo fails on them.
+// HOME must be something; `home` is our own folder of this fetch.
+static char **environment(struct arena *a, const char *home)
+{
+    static const char *const folders[] = {"HOME=", "XDG_CONFIG_HOME=", "XDG_RUNTIME_DIR="};
+    size_t n = 0, out = 0;
+
+    while (environ[n])
+        n++;
+    char **list = arena_new_array(a, char *, n + 2);
+    if (!list)
+        return NULL;
+    bool has_home = false;
+    for (size_t i = 0; i < n; i++) {
+        bool keep = true;
+        for (size_t k = 0; k < ARRAY_LEN(folders); k++)
+            if (str_starts(str_from(environ[i]), str_from(folders[k])))
+                keep = access(environ[i] + strlen(folders[k]), R_OK | X_OK) == 0;
+        has_home = has_home || (keep && str_starts(str_from(environ[i]), STR("HOME=")));
+        if (keep)
+            list[out++] = environ[i];
+    }
+    if (!has_home && !(list[out++] = arena_cstr(a, arena_printf(a, "HOME=%s", home))))
+        return NULL;
+    return list;
+}
+
+// What skopeo says went wrong, of the line that it logs: time="…" level=fatal msg="…".
+static struct str reason(struct arena *a, struct str output)
+{
+    ptrdiff_t at = str_find(output, STR("level=fatal msg=\""));
+
+    if (at < 0)
+        return str_trim(output);
+    struct str text = str_slice(output, (size_t)at + 17, output.len);
+    char *plain = arena_alloc(a, text.len + 1);
+    size_t n = 0;
+    if (!plain)
+        return str_trim(output);
+    for (size_t i = 0; i < text.len && text.ptr[i] != '"' && text.ptr[i] != '\n'; i++) {
+        if (text.ptr[i] == '\\' && i + 1 < text.len)
+            i++;
+        plain[n++] = text.ptr[i];
+    }
+    return (struct str){plain, n};
+}
+
 int image_fetch(struct str name, const char *folder, const char *architecture, struct err *err)
 {
     _cleanup_(buf_finishp) struct buf output = {0};
-    char from[1100], to[1100];
+    char from[1100], to[4200];
     int status = 0;
 
     if (!installed("skopeo"))
@@ -40,7 +104,7 @@ int image_fetch(struct str name, const char *folder, const char *architecture, s
                              "oci-archive:/path.tar, or install skopeo.",
                              (int)(name.len > 200 ? 200 : name.len), name.ptr);
     snprintf(from, sizeof(from), "docker://%.*s", STR_ARG(name));
-    snprintf(to, sizeof(to), "oci:%s:image", folder);
+    snprintf(to, sizeof(to), "dir:%s", folder); // keeps the manifest, so its digest, as it is
     const char *const argv[] = {"skopeo",
                                 "--insecure-policy",
                                 "--override-os",
@@ -49,10 +113,18 @@ int image_fetch(struct str name, const char *folder, const char *architecture, s
                                 architecture,
                                 "copy",
                                 "--quiet",
+                                is_local(name) ? "--src-tls-verify=false" : "--src-tls-verify=true",
                                 from,
                                 to,
                                 NULL};
-    const struct spawn s = {.path = "skopeo", .argv = (char *const *)argv, .new_group = true};
+    _cleanup_(arena_finish) struct arena a = {0};
+    arena_init(&a, 1 << 20);
+    const struct spawn s = {.path = "skopeo",
+                            .argv = (char *const *)argv,
+                            .envp = environment(&a, folder),
+                            .new_group = true};
+    if (!s.envp)
+        return err_set(err, -ENOMEM, "out of memory");
     buf_init(&output, 4096);
     int r = spawn_run(&s, FETCH_TIMEOUT_MS, &output, &status, err);
     if (r == -ETIMEDOUT)
@@ -61,9 +133,10 @@ int image_fetch(struct str name, const char *folder, const char *architecture, s
                              FETCH_TIMEOUT_MS / 1000);
     if (r < 0)
         return r;
-    if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
-        return image_invalid(err, "Source image %.*s could not be fetched: %.*s",
-                             (int)(name.len > 200 ? 200 : name.len), name.ptr,
-                             (int)(output.len > 200 ? 200 : output.len), buf_str(&output).ptr);
-    return 0;
+    if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
+        return 0;
+    struct str why = reason(&a, buf_str(&output));
+    return image_invalid(err, "Source image %.*s could not be fetched: %.*s",
+                         (int)(name.len > 200 ? 200 : name.len), name.ptr,
+                         (int)(why.len > 300 ? 300 : why.len), why.ptr);
 }

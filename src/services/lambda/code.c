@@ -88,6 +88,10 @@ static struct str resolved_uri(struct call *c, const struct fn_version *v)
     struct str base = v->image_uri;
     ptrdiff_t path = str_find_char(base, '/'), at = str_find_char(base, '@');
 
+    // A path has no colon, and its tag may have a slash; a registry's host may have a port.
+    if (!image_uri_is_path(base))
+        for (size_t i = 0; i < base.len; i++)
+            path = base.ptr[i] == '/' ? (ptrdiff_t)i : path;
     if (at < 0 && path >= 0) {
         at = str_find_char(str_slice(base, (size_t)path, base.len), ':');
         at = at < 0 ? at : at + path;
