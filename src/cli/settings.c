@@ -41,6 +41,8 @@ static const struct config_setting table[] = {
     {"region", CONFIG_STRING, "us-east-1", 0, 0, NULL, "region of requests that name none"},
     {"concurrency", CONFIG_INT, "1000", 1, 100000, NULL,
      "concurrent invocations of the whole account"},
+    {"scaling-rate", CONFIG_INT, "1000", 1, 100000, NULL,
+     "environments that one function may start in ten seconds; what needs more is throttled"},
     {"memory-budget", CONFIG_BYTES, NULL, 0, 0, NULL,
      "memory for all environments together; default three quarters of the machine's"},
     {"cpu", CONFIG_ENUM, "burst", 0, 0, "burst|proportional",
@@ -63,7 +65,9 @@ static const struct config_setting table[] = {
      "an idle environment is frozen after so long; 0 never"},
     {"init-timeout", CONFIG_DURATION, "10s", 100, HOUR_MS, NULL, "time limit of INIT, as on AWS"},
     {"spares", CONFIG_INT, "2", 0, 64, NULL,
-     "ready sandboxes kept for each runtime in use, for quicker cold starts"},
+     "ready sandboxes kept on each loop for each runtime in use, for quicker cold starts; more "
+     "after "
+     "a second that needed more; 0 none"},
     {"drain", CONFIG_DURATION, "20s", 0, HOUR_MS, NULL,
      "at SIGTERM running invocations may go on for so long"},
     {"loops", CONFIG_INT, "0", 0, 8, NULL, "event loops; 0 is one per core"},

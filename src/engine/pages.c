@@ -9,6 +9,7 @@
 #include "runtime/runtime.h"
 #include "sandbox/client.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #define MAX_PAGE_BYTES ((size_t)8 << 20)
@@ -190,6 +191,18 @@ static void add_function(void *ctx, const struct runtime_function_metrics *m)
     add_counter(out, "init_failures_total", "", m, m->init_failures);
     for (size_t i = 0; i < ARRAY_LEN(starts); i++)
         add_counter(out, "starts_total", starts[i], m, m->starts[i]);
+    for (unsigned i = INVOCATION_WHY_FIRST; i < INVOCATION_WHYS; i++) {
+        char label[32];
+        if (m->whys[i] == 0)
+            continue;
+        snprintf(label, sizeof(label), ",why=\"%s\"", invocation_why_name((enum invocation_why)i));
+        add_counter(out, "cold_starts_total", label, m, m->whys[i]);
+    }
+    if (m->provisioned > 0 || m->in_provisioned > 0) {
+        add_counter(out, "provisioned", "", m, m->provisioned);
+        add_counter(out, "provisioned_invocations_total", "", m, m->in_provisioned);
+        add_counter(out, "provisioned_spillover_total", "", m, m->spilled);
+    }
     add_counter(out, "environments", ",state=\"idle\"", m, m->idle);
     add_counter(out, "environments", ",state=\"busy\"", m, m->busy);
     add_counter(out, "environments", ",state=\"frozen\"", m, m->frozen);
@@ -198,8 +211,10 @@ static void add_function(void *ctx, const struct runtime_function_metrics *m)
     add_histogram(out, "total", m, &m->total);
     add_histogram(out, "queue", m, &m->queue);
     add_histogram(out, "environment", m, &m->environment);
+    add_histogram(out, "code", m, &m->code);
     add_histogram(out, "init", m, &m->init);
     add_histogram(out, "handler", m, &m->handler);
+    add_histogram(out, "response", m, &m->response);
 }
 
 static void write_metrics(struct page *p)

@@ -89,6 +89,29 @@ void limit_give(struct limit *l, enum limit_hold held)
         atomic_fetch_sub(&l->account->in_flight, 1);
 }
 
+#define SCALING_NS (10 * 1000000000LL) // AWS: so many environments in ten seconds
+
+// A bucket that holds the rate and fills up in ten seconds, kept as the moment when it is full.
+bool limit_scale(struct limit *l)
+{
+    int64_t each = SCALING_NS / runtime.config.scaling_rate, now = os_mono_ns();
+    int64_t used = atomic_load(&l->scaled_ns), next;
+
+    do {
+        next = (used > now ? used : now) + each;
+        if (next - now > SCALING_NS)
+            return false;
+    } while (!atomic_compare_exchange_weak(&l->scaled_ns, &used, next));
+    return true;
+}
+
+void limit_scaling_throttle(const struct limit *l, struct err *err)
+{
+    throttled(atomic_load(&l->reserved) >= 0 ? RUNTIME_REASON_RESERVED_SCALING
+                                             : RUNTIME_REASON_SCALING,
+              err);
+}
+
 int runtime_reserve(struct str account, struct str region, struct str name, int reserved,
                     struct err *err)
 {

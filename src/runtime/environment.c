@@ -161,13 +161,26 @@ void environment_start_failed(struct environment *env, const struct err *err)
         pool_lost_busy(env->pool);
         invocation_fail(inv, &out);
     } else {
-        pool_start_failed(env->pool, &out);
+        pool_start_failed(env->pool, env->provisioned, &out);
     }
 }
 
 static void on_started(void *ctx, uint64_t id, int r, struct sandbox_started *started,
                        const struct err *err);
 static void on_bound(void *ctx, uint64_t id, int r, uint32_t program, const struct err *err);
+
+// A spare that cannot become the function's is no reason to fail: its place in the pool goes to a
+// sandbox that is started for the purpose.
+void environment_start_instead(struct environment *env, const struct err *err)
+{
+    struct home *h = env->home;
+
+    if (err->code == -ESTALE)
+        spares_outdated(h, env->kind);
+    log_info("a spare is not used, a sandbox is started instead: %s", err->message);
+    environment_kill(env);
+    environment_start(h, env->pool, env->function, env->kind, NULL, ENV_FOR_CALLS);
+}
 
 void environment_start(struct home *h, struct pool *p, struct function_config *f, unsigned kind,
                        struct invocation *retry, enum environment_purpose purpose)
@@ -185,7 +198,7 @@ void environment_start(struct home *h, struct pool *p, struct function_config *f
             pool_lost_busy(p);
             invocation_fail(retry, &out);
         } else if (p) {
-            pool_start_failed(p, &out);
+            pool_start_failed(p, purpose == ENV_FOR_PROVISIONED, &out);
         }
         return;
     }
@@ -199,6 +212,7 @@ void environment_start(struct home *h, struct pool *p, struct function_config *f
     env->retry = retry != NULL;
     env->inv = retry;
     env->provisioned = purpose == ENV_FOR_PROVISIONED;
+    env->why = p ? pool_why(p) : INVOCATION_WHY_NONE;
     env->sandbox = SANDBOX_STARTED_NOTHING;
     env->begun_ns = os_mono_ns();
     buf_init(&env->out, 64 << 20);
@@ -285,6 +299,7 @@ void environment_bind(struct environment *env, struct pool *p, struct function_c
     int r;
 
     env->pool = p;
+    env->why = pool_why(p);
     env->function = function_config_ref(f);
     env->begun_ns = os_mono_ns();
     env->state = ENV_BINDING;
@@ -294,10 +309,8 @@ void environment_bind(struct environment *env, struct pool *p, struct function_c
     if (r == 0)
         r = keeper_inject(h->keeper, env->id, &binding, &program, on_bound, h, &err);
     arena_finish(&arena);
-    if (r < 0) {
-        environment_start_failed(env, &err);
-        environment_kill(env);
-    }
+    if (r < 0)
+        environment_start_instead(env, &err);
 }
 
 static void on_bound(void *ctx, uint64_t id, int r, uint32_t program, const struct err *err)
@@ -308,8 +321,7 @@ static void on_bound(void *ctx, uint64_t id, int r, uint32_t program, const stru
     if (!env || env->state != ENV_BINDING)
         return;
     if (r < 0) {
-        environment_start_failed(env, err);
-        environment_kill(env);
+        environment_start_instead(env, err);
         return;
     }
     env->bound_ns = os_mono_ns();
@@ -439,8 +451,8 @@ void environment_init_failed(struct environment *env, struct str type, struct st
         // AWS's second chance: INIT again, inside the first invocation and under its time limit.
         if (inv)
             environment_start(h, env->pool, env->function, runtime_kind(env->function), inv,
-                              env->provisioned ? ENV_FOR_PROVISIONED : ENV_FOR_CALLS);
-        else
+                              ENV_FOR_CALLS);
+        if (env->provisioned)
             pool_provision_more(env->pool);
         return;
     }
@@ -449,6 +461,7 @@ void environment_init_failed(struct environment *env, struct str type, struct st
     inv->sent_ns = (uint64_t)env->ready_ns;
     inv->answered_ns = (uint64_t)os_mono_ns();
     inv->start = INVOCATION_COLD;
+    inv->why = env->why;
     inv->times.init_us = env->init_us;
     inv->times.environment_us = env->environment_us;
     invocation_set_error(inv, env->init_error_type, "RequestId: %.*s Error: Initialization failed.",
@@ -516,8 +529,10 @@ static void classify(struct environment *env, struct invocation *inv)
     int64_t now = os_mono_ns();
 
     inv->environment_id = env->id;
+    inv->provisioned = env->provisioned_up;
     if (env->served == 0 && !env->provisioned && (int64_t)inv->submitted_ns < env->ready_ns) {
         inv->start = env->generic ? INVOCATION_SPARE : INVOCATION_COLD;
+        inv->why = env->why;
         inv->times.environment_us = env->generic ? 0 : env->environment_us;
         inv->times.code_us = env->code_us;
         inv->times.init_us = env->init_us;

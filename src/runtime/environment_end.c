@@ -22,6 +22,8 @@ void environment_kill(struct environment *env)
     env->state = ENV_SHUTDOWN;
     env->shutdown_reason = NULL;
     telemetry_free(env);
+    if (env->pool)
+        pool_left(env->pool, env);
     control_close(env);
     if (env->started && env->home->keeper_up)
         keeper_kill(env->home->keeper, env->id);
@@ -68,6 +70,7 @@ void environment_shutdown(struct environment *env, const char *reason)
     env->state = ENV_SHUTDOWN;
     env->graceful = true;
     env->shutdown_reason = reason;
+    pool_left(env->pool, env);
     control_close(env);
     telemetry_flush(env);
     if (telemetry_busy(env))
@@ -213,6 +216,7 @@ static void crashed_busy(struct environment *env, const struct sandbox_exit *e)
         environment_close_books(env, inv, "error");
     }
     env->inv = NULL;
+    pool_ended(env->pool, INVOCATION_WHY_FAILED);
     environment_shutdown(env, "failure");
     pool_lost_busy(env->pool);
     if (inv)
@@ -227,8 +231,11 @@ static void ended_by_itself(struct environment *env, const struct sandbox_exit *
     switch (env->state) {
     case ENV_SHUTDOWN:
         return;
-    case ENV_STARTING:
     case ENV_BINDING:
+        err_set(&err, -EIO, "the sandbox ended");
+        environment_start_instead(env, &err);
+        return;
+    case ENV_STARTING:
         err_set(&err, -EIO, "the sandbox ended while it started: %s", e->what);
         environment_start_failed(env, &err);
         environment_kill(env);
@@ -251,8 +258,8 @@ static void ended_by_itself(struct environment *env, const struct sandbox_exit *
     case ENV_IDLE:
     case ENV_FROZEN:
         if (pool_take_idle(env->pool, env)) {
+            pool_ended(env->pool, INVOCATION_WHY_FAILED);
             environment_kill(env);
-            pool_provision_more(env->pool);
             snapshots_soon(env->home);
         } else {
             environment_kill(env); // work is on its way: run_assign passes it on

@@ -62,8 +62,10 @@ static void idle_too_long(struct environment *env)
         environment_timer_start(env, runtime.config.idle_after_ms);
         return;
     }
-    if (pool_take_idle(env->pool, env))
+    if (pool_take_idle(env->pool, env)) {
+        pool_ended(env->pool, INVOCATION_WHY_IDLE);
         environment_end(env);
+    }
 }
 
 static void timed_out(struct environment *env)
@@ -88,6 +90,7 @@ static void timed_out(struct environment *env)
                          STR_ARG(inv->request_id), seconds);
     environment_close_books(env, inv, "timeout");
     env->inv = NULL;
+    pool_ended(env->pool, INVOCATION_WHY_FAILED);
     environment_shutdown(env, "timeout");
     pool_lost_busy(env->pool);
     invocation_complete(inv);

@@ -16,6 +16,13 @@ const struct aws_error runtime_too_many_requests = {"TooManyRequestsException", 
 const struct aws_error runtime_service_exception = {"ServiceException", NULL, 500, false};
 static const struct aws_error invalid_runtime = {"InvalidRuntimeException", NULL, 502, false};
 
+const char *invocation_why_name(enum invocation_why why)
+{
+    static const char *const names[] = {"", "first", "busy", "updated", "idle", "budget", "failed"};
+
+    return names[why];
+}
+
 #define LIST_TASK_INV(t)                                                                           \
     ((struct invocation *)(void *)((char *)(t)-offsetof(struct invocation, task)))
 

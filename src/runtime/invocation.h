@@ -40,6 +40,19 @@ enum invocation_start {
     INVOCATION_COLD,     // cold: a sandbox was started
 };
 
+// Why there was no environment for a cold start: what became of the one before.
+enum invocation_why {
+    INVOCATION_WHY_NONE,    // not a cold start
+    INVOCATION_WHY_FIRST,   // the first of this version
+    INVOCATION_WHY_BUSY,    // all others are in use: one more
+    INVOCATION_WHY_UPDATED, // the function was changed
+    INVOCATION_WHY_IDLE,    // it was not used for `idle-after`
+    INVOCATION_WHY_BUDGET,  // it made room for others
+    INVOCATION_WHY_FAILED,  // it crashed, ran into its time limit, or went with the keeper
+};
+#define INVOCATION_WHYS (INVOCATION_WHY_FAILED + 1)
+const char *invocation_why_name(enum invocation_why why); // "" for NONE
+
 // Where the time went; microseconds.
 struct invocation_times {
     uint32_t queue_us;       // submission until an environment was chosen or began to start
@@ -91,6 +104,7 @@ struct invocation {
     struct str executed_version; // function->version
     struct str log_tail;         // raw; only with want_tail
     enum invocation_start start;
+    enum invocation_why why;
     struct invocation_times times;
     uint64_t billed_ms;
     unsigned memory_peak_mb;
@@ -111,6 +125,7 @@ struct invocation {
     uint64_t environment_id; // where it runs; 0: nowhere
     int64_t deadline_ms;
     bool sink_begun, sink_gone, waited;
+    bool provisioned; // ran in a provisioned environment
 };
 
 // From any thread. Never calls done before it returns.

@@ -36,12 +36,20 @@ void pool_count(struct pool *p, const struct invocation *inv)
         p->timeouts++;
     if (ran) {
         p->starts[inv->start]++;
+        if (inv->why != INVOCATION_WHY_NONE)
+            p->whys[inv->why]++;
+        if (p->provision.wanted > 0) {
+            p->in_provisioned += inv->provisioned;
+            p->spilled += !inv->provisioned;
+        }
         p->handler_us = p->handler_us > 0 ? p->handler_us * 0.8 + us * 0.2 : us;
         histogram_add(&p->total, inv->times.total_us);
         histogram_add(&p->queue, inv->times.queue_us);
         histogram_add(&p->handler, inv->times.handler_us);
+        histogram_add(&p->response, inv->times.response_us);
         if (inv->start >= INVOCATION_RESTORED) {
-            histogram_add(&p->environment, inv->times.environment_us + inv->times.code_us);
+            histogram_add(&p->environment, inv->times.environment_us);
+            histogram_add(&p->code, inv->times.code_us);
             histogram_add(&p->init, inv->times.init_us);
         }
         if (inv->memory_peak_mb > p->memory_peak_mb)
@@ -72,19 +80,25 @@ static void tell_one(struct pool *p, void *ctx)
     m.timeouts = p->timeouts;
     for (unsigned i = 0; i <= INVOCATION_COLD; i++)
         m.starts[i] = p->starts[i];
+    for (unsigned i = 0; i < INVOCATION_WHYS; i++)
+        m.whys[i] = p->whys[i];
+    m.in_provisioned = p->in_provisioned;
+    m.spilled = p->spilled;
     m.init_failures = p->init_failures;
     m.frozen = p->n_frozen;
     m.idle = p->n_idle - (p->n_frozen < p->n_idle ? p->n_frozen : p->n_idle);
     m.busy = p->n_busy;
     m.starting = p->n_starting;
     m.waiting = p->n_waiting;
-    m.provisioned = p->provisioned;
+    m.provisioned = p->provision.wanted;
     m.memory_peak_mb = p->memory_peak_mb;
     m.total = p->total;
     m.queue = p->queue;
     m.environment = p->environment;
+    m.code = p->code;
     m.init = p->init;
     m.handler = p->handler;
+    m.response = p->response;
     pthread_mutex_unlock(&p->lock);
     if (m.invocations > 0 || m.throttles > 0 || m.idle + m.busy + m.starting + m.frozen > 0)
         each->fn(each->ctx, &m);

@@ -12,6 +12,7 @@
 #include <stdio.h>
 
 #define SLOW_START_NS 500000000
+#define LOOK_AGAIN_MS 2
 
 static const struct aws_error not_found = {"ResourceNotFoundException", NULL, 404, true};
 
@@ -45,11 +46,12 @@ static struct pool *pool_create(const char *key, struct function_config *f)
     }
     list_init(&p->making);
     p->function = function_config_ref(f);
+    p->last_end = INVOCATION_WHY_FIRST;
     return p;
 }
 
-static void pool_key(char key[static 768], struct str account, struct str region, struct str name,
-                     struct str version)
+void pool_key(char key[static 768], struct str account, struct str region, struct str name,
+              struct str version)
 {
     snprintf(key, 768, "%.*s/%.*s/%.*s/%.*s", STR_ARG(account), STR_ARG(region), STR_ARG(name),
              STR_ARG(version));
@@ -117,6 +119,7 @@ static void idle_remove(struct pool *p, struct environment *env)
     }
     list_remove(&env->link);
     p->n_idle--;
+    provision_idle(p, env, -1);
 }
 
 static void idle_add(struct pool *p, struct environment *env)
@@ -129,6 +132,7 @@ static void idle_add(struct pool *p, struct environment *env)
     }
     list_push(&p->idle[env->home->index], &env->link);
     p->n_idle++;
+    provision_idle(p, env, 1);
 }
 
 static struct invocation *take_waiting(struct pool *p)
@@ -183,7 +187,7 @@ static void retire_old(struct pool *p)
     }
 }
 
-static void adopt(struct pool *p, struct function_config *f)
+void pool_adopt(struct pool *p, struct function_config *f)
 {
     if (f->generation <= p->function->generation)
         return;
@@ -191,22 +195,34 @@ static void adopt(struct pool *p, struct function_config *f)
     p->function = function_config_ref(f);
     p->forgotten = false;
     p->start_us = 0;
+    if (p->last_end != INVOCATION_WHY_FIRST || p->n_idle + p->n_busy + p->n_starting > 0)
+        p->last_end = INVOCATION_WHY_UPDATED;
     retire_old(p);
 }
 
-// The last used on this loop, else on another, else one to be restored; current ones only.
-static struct environment *find_idle(struct pool *p, unsigned here)
+// The last used on this loop, else on another; current ones only.
+static struct environment *find_idle_of(struct pool *p, unsigned here, bool provisioned)
 {
     for (unsigned n = 0; n < runtime.n_homes; n++) {
         unsigned i = (here + n) % runtime.n_homes;
         list_each(link, &p->idle[i])
         {
             struct environment *env = LIST_ENTRY(link, struct environment, link);
-            if (is_current(p, env))
+            if (is_current(p, env) && (!provisioned || env->provisioned_up))
                 return env;
         }
     }
-    return snapshot_find(p, here);
+    return NULL;
+}
+
+// Provisioned ones first; one to be restored when there is no other.
+static struct environment *find_idle(struct pool *p, unsigned here)
+{
+    struct environment *env = p->provision.idle > 0 ? find_idle_of(p, here, true) : NULL;
+
+    if (!env && p->n_idle > 0)
+        env = find_idle_of(p, here, false);
+    return env ? env : snapshot_find(p, here);
 }
 
 // ---- the budget --------------------------------------------------------------------------------
@@ -222,21 +238,34 @@ struct oldest {
     int64_t since_ns;
 };
 
+// The longest idle of a pool that may end; NULL: none. Under its lock.
+static struct environment *oldest_of(struct pool *p)
+{
+    struct environment *found = NULL;
+
+    for (unsigned i = 0; i < runtime.n_homes; i++) {
+        for (struct list *link = p->idle[i].prev; link != &p->idle[i]; link = link->prev) {
+            struct environment *env = LIST_ENTRY(link, struct environment, link);
+            if (provision_keeps(p, env) || atomic_load(&env->retire_posted))
+                continue;
+            if (!found || env->idle_since_ns < found->idle_since_ns)
+                found = env;
+            break;
+        }
+    }
+    return found;
+}
+
 static void find_oldest(struct pool *p, void *ctx)
 {
     struct oldest *o = ctx;
+    const struct environment *env;
 
     pthread_mutex_lock(&p->lock);
-    for (unsigned i = 0; i < runtime.n_homes && p->n_idle + p->n_busy > p->provisioned; i++) {
-        const struct list *last = p->idle[i].prev;
-        const struct environment *env;
-        if (last == &p->idle[i])
-            continue;
-        env = LIST_ENTRY(last, const struct environment, link);
-        if (!atomic_load(&env->retire_posted) && (!o->pool || env->idle_since_ns < o->since_ns)) {
-            o->pool = p;
-            o->since_ns = env->idle_since_ns;
-        }
+    env = oldest_of(p);
+    if (env && (!o->pool || env->idle_since_ns < o->since_ns)) {
+        o->pool = p;
+        o->since_ns = env->idle_since_ns;
     }
     pthread_mutex_unlock(&p->lock);
 }
@@ -245,7 +274,7 @@ static void find_oldest(struct pool *p, void *ctx)
 static void evict_one(void)
 {
     struct oldest o = {NULL, 0};
-    bool done = false;
+    struct environment *env;
 
     if (snapshot_evict_one(INT64_MAX)) // they are there in case
         return;
@@ -253,15 +282,10 @@ static void evict_one(void)
     if (!o.pool)
         return;
     pthread_mutex_lock(&o.pool->lock);
-    for (unsigned i = 0; i < runtime.n_homes && !done; i++) {
-        struct list *last = o.pool->idle[i].prev;
-        if (last == &o.pool->idle[i])
-            continue;
-        struct environment *env = LIST_ENTRY(last, struct environment, link);
-        if (env->idle_since_ns == o.since_ns) {
-            environment_retire(env);
-            done = true;
-        }
+    env = oldest_of(o.pool);
+    if (env && env->idle_since_ns == o.since_ns) {
+        o.pool->last_end = INVOCATION_WHY_BUDGET;
+        environment_retire(env);
     }
     pthread_mutex_unlock(&o.pool->lock);
 }
@@ -287,6 +311,14 @@ static bool starts_enough(struct pool *p)
     return false;
 }
 
+// How long those who wait will wait for a busy one, at the recent pace; 0: not known.
+static double expected_us(const struct pool *p)
+{
+    if (p->n_busy == 0 || p->handler_us <= 0 || p->start_us <= 0)
+        return 0;
+    return p->handler_us * (p->n_waiting - p->n_starting) / p->n_busy;
+}
+
 // Whether one more environment should be started for those who wait. Waiting for a busy one is
 // better when, at the recent pace, it will be free well before a new one could be ready.
 static bool should_start(struct pool *p, bool waited_enough)
@@ -299,30 +331,39 @@ static bool should_start(struct pool *p, bool waited_enough)
         return p->n_busy + p->n_starting == 0; // nobody is left without
     if (starts_enough(p))
         return false;
-    if (waited_enough || p->n_busy == 0 || p->handler_us <= 0 || p->start_us <= 0)
-        return true;
-    expect_us = p->handler_us * (p->n_waiting - p->n_starting) / p->n_busy;
-    return expect_us > p->start_us / 2;
+    expect_us = expected_us(p);
+    return waited_enough || expect_us <= 0 || expect_us > p->start_us / 2;
+}
+
+// When to look again at those who wait: when they have waited twice as long as was expected.
+static int64_t patience_ms(const struct pool *p)
+{
+    double ms = over_budget() ? 0 : expected_us(p) * 2 / 1000;
+
+    return ms < LOOK_AGAIN_MS ? LOOK_AGAIN_MS : (int64_t)ms;
 }
 
 // ---- deferred looks ----------------------------------------------------------------------------
 
 static void look_again(struct loop_timer *t);
 
-static void defer(struct home *h, struct pool *p)
+static void defer(struct home *h, struct pool *p, int64_t in_ms)
 {
-    struct pool **more;
+    struct deferred *more;
+    int64_t due_ms = os_mono_ms() + in_ms;
 
     if (h->n_deferred == h->cap_deferred) {
-        more = realloc(h->deferred_pools, (h->cap_deferred * 2 + 8) * sizeof(struct pool *));
+        more = realloc(h->deferred_pools, (h->cap_deferred * 2 + 8) * sizeof(*more));
         if (!more)
             return;
         h->deferred_pools = more;
         h->cap_deferred = h->cap_deferred * 2 + 8;
     }
-    h->deferred_pools[h->n_deferred++] = p;
-    if (!loop_timer_active(&h->deferred))
-        loop_timer_start(h->loop, &h->deferred, 2, look_again);
+    h->deferred_pools[h->n_deferred++] = (struct deferred){p, due_ms};
+    if (!loop_timer_active(&h->deferred) || due_ms < h->deferred_due_ms) {
+        h->deferred_due_ms = due_ms;
+        loop_timer_start(h->loop, &h->deferred, in_ms, look_again);
+    }
 }
 
 // Starts what the pool needs; called without its lock.
@@ -330,21 +371,34 @@ static void start_needed(struct home *h, struct pool *p, bool waited_enough)
 {
     for (;;) {
         _cleanup_(function_config_unrefp) struct function_config *f = NULL;
+        struct invocation *throttle = NULL;
+        int64_t patience = LOOK_AGAIN_MS;
         bool start, wait = false;
 
         pthread_mutex_lock(&p->lock);
         start = should_start(p, waited_enough);
+        if (start && !limit_scale(p->limit)) {
+            start = false;
+            throttle = take_waiting(p);
+        }
         if (start) {
             p->n_starting++;
             f = function_config_ref(p->function);
-        } else if (p->n_waiting > p->n_starting && !p->deferred[h->index]) {
+        } else if (!throttle && p->n_waiting > p->n_starting && !p->deferred[h->index]) {
             wait = p->deferred[h->index] = true;
+            patience = patience_ms(p);
         }
         pthread_mutex_unlock(&p->lock);
+        if (throttle) {
+            struct err err = ERR_INIT;
+            limit_scaling_throttle(p->limit, &err);
+            invocation_fail(throttle, &err);
+            continue;
+        }
         if (over_budget() && (start || wait))
             evict_one();
         if (wait)
-            defer(h, p);
+            defer(h, p, patience);
         if (!start)
             return;
         struct environment *spare = f->own_start ? NULL : spare_take(h, runtime_kind(f));
@@ -359,15 +413,21 @@ static void look_again(struct loop_timer *t)
 {
     struct home *h = (struct home *)(void *)((char *)t - offsetof(struct home, deferred));
     unsigned n = h->n_deferred;
-    _cleanup_free_ struct pool **pools = h->deferred_pools;
+    _cleanup_free_ struct deferred *list = h->deferred_pools;
+    int64_t now = os_mono_ms();
 
     h->deferred_pools = NULL;
     h->n_deferred = h->cap_deferred = 0;
     for (unsigned i = 0; i < n; i++) {
-        pthread_mutex_lock(&pools[i]->lock);
-        pools[i]->deferred[h->index] = false;
-        pthread_mutex_unlock(&pools[i]->lock);
-        start_needed(h, pools[i], true);
+        struct pool *p = list[i].pool;
+        if (list[i].due_ms > now) {
+            defer(h, p, list[i].due_ms - now);
+            continue;
+        }
+        pthread_mutex_lock(&p->lock);
+        p->deferred[h->index] = false;
+        pthread_mutex_unlock(&p->lock);
+        start_needed(h, p, true);
     }
 }
 
@@ -380,7 +440,7 @@ static void submit(struct home *h, struct pool *p, struct invocation *inv, bool 
     bool forgotten, from_snapshot = false;
 
     pthread_mutex_lock(&p->lock);
-    adopt(p, inv->function);
+    pool_adopt(p, inv->function);
     forgotten = p->forgotten;
     env = forgotten ? NULL : find_idle(p, h->index);
     if (!forgotten && p->function->snap_start)
@@ -424,7 +484,8 @@ struct invocation *pool_ready(struct pool *p, struct environment *env)
     pthread_mutex_lock(&p->lock);
     snapshot_settled(p, env);
     p->n_starting--;
-    p->provision_failures = 0;
+    if (env->provisioned)
+        provision_up(p, env);
     if (!env->generic || env->bound_ns)
         p->start_us = p->start_us > 0 ? p->start_us * 0.7 + took_us * 0.3 : took_us;
     inv = is_current(p, env) ? take_waiting(p) : NULL;
@@ -432,7 +493,7 @@ struct invocation *pool_ready(struct pool *p, struct environment *env)
         p->n_busy++;
     else
         idle_add(p, env);
-    if (!inv && !is_current(p, env))
+    if (!inv && (!is_current(p, env) || provision_surplus(p, env)))
         environment_retire(env);
     pthread_mutex_unlock(&p->lock);
     if (!inv) // one that became outdated while it started leaves who waited for it uncovered
@@ -445,7 +506,7 @@ struct invocation *pool_release(struct pool *p, struct environment *env, bool *e
     struct invocation *inv = NULL;
 
     pthread_mutex_lock(&p->lock);
-    *end = !is_current(p, env);
+    *end = !is_current(p, env) || (provision_surplus(p, env) && p->n_waiting == 0);
     if (!*end)
         inv = take_waiting(p);
     if (!inv)
@@ -466,8 +527,9 @@ struct invocation *pool_init_failed(struct pool *p, struct environment *env)
     p->n_starting--;
     p->init_failures++;
     if (env->provisioned) {
-        p->provision_failures++;
-        snprintf(p->provision_error, sizeof(p->provision_error), "%s", env->init_error_type);
+        p->provision.starting--;
+        p->provision.failures++;
+        snprintf(p->provision.error, sizeof(p->provision.error), "FUNCTION_ERROR_INIT_FAILURE");
     }
     inv = take_waiting(p);
     if (inv)
@@ -476,17 +538,54 @@ struct invocation *pool_init_failed(struct pool *p, struct environment *env)
     return inv;
 }
 
-void pool_start_failed(struct pool *p, const struct err *err)
+void pool_start_failed(struct pool *p, bool provisioned, const struct err *err)
 {
     struct invocation *fail = NULL;
+    bool again = provisioned && atomic_load(&runtime.keeper_up); // else when there is a keeper
 
     pthread_mutex_lock(&p->lock);
     p->n_starting--;
+    p->provision.starting -= provisioned;
+    if (again) {
+        p->provision.failures++;
+        snprintf(p->provision.error, sizeof(p->provision.error), "%.200s", err->message);
+    }
     if (p->n_waiting > p->n_starting)
         fail = take_waiting(p);
     pthread_mutex_unlock(&p->lock);
     if (fail)
         invocation_fail(fail, err);
+    if (again)
+        pool_provision_more(p);
+}
+
+void pool_left(struct pool *p, struct environment *env)
+{
+    bool more;
+
+    pthread_mutex_lock(&p->lock);
+    more = env->provisioned_up;
+    provision_gone(p, env);
+    pthread_mutex_unlock(&p->lock);
+    if (more && !atomic_load(&runtime.stopping))
+        pool_provision_more(p);
+}
+
+enum invocation_why pool_why(struct pool *p)
+{
+    enum invocation_why why;
+
+    pthread_mutex_lock(&p->lock);
+    why = p->n_busy + p->n_starting > 1 ? INVOCATION_WHY_BUSY : p->last_end;
+    pthread_mutex_unlock(&p->lock);
+    return why;
+}
+
+void pool_ended(struct pool *p, enum invocation_why why)
+{
+    pthread_mutex_lock(&p->lock);
+    p->last_end = why;
+    pthread_mutex_unlock(&p->lock);
 }
 
 void pool_start_given_up(struct pool *p, struct environment *env)
@@ -528,7 +627,7 @@ bool pool_may_end(struct pool *p, struct environment *env)
 
     pthread_mutex_lock(&p->lock);
     may = !is_current(p, env) ||
-          (env->unrestored ? snapshot_may_end(p, env) : p->n_idle + p->n_busy > p->provisioned);
+          (env->unrestored ? snapshot_may_end(p, env) : !provision_keeps(p, env));
     pthread_mutex_unlock(&p->lock);
     return may;
 }
@@ -563,96 +662,6 @@ void pool_retire(struct pool *p)
     pthread_mutex_unlock(&p->lock);
 }
 
-// ---- provisioned concurrency -------------------------------------------------------------------
-
-struct provision_start {
-    struct loop_task task;
-    struct home *home;
-    struct pool *pool;
-    struct function_config *function;
-};
-
-static void start_provisioned(struct loop_task *t)
-{
-    struct provision_start *s = (struct provision_start *)(void *)t;
-
-    environment_start(s->home, s->pool, s->function, runtime_kind(s->function), NULL,
-                      ENV_FOR_PROVISIONED);
-    function_config_unref(s->function);
-    free(s);
-}
-
-void pool_provision_more(struct pool *p)
-{
-    for (;;) {
-        struct provision_start *s;
-        bool need;
-
-        pthread_mutex_lock(&p->lock);
-        need = p->n_idle + p->n_busy + p->n_starting < p->provisioned && !p->forgotten &&
-               p->provision_failures < 3 && runtime_kind(p->function) != RUNTIME_NO_KIND &&
-               !atomic_load(&runtime.stopping);
-        s = need ? calloc(1, sizeof(*s)) : NULL;
-        if (s) {
-            p->n_starting++;
-            s->task.run = start_provisioned;
-            s->pool = p;
-            s->function = function_config_ref(p->function);
-        }
-        pthread_mutex_unlock(&p->lock);
-        if (!s)
-            return;
-        s->home = runtime.homes[atomic_fetch_add(&runtime.next_home, 1) % runtime.n_homes];
-        loop_post(s->home->loop, &s->task);
-    }
-}
-
-int runtime_provision(struct function_config *f, unsigned n, struct err *err)
-{
-    struct pool *p = pool_of(f);
-
-    if (!p)
-        return err_set(err, -ENOMEM, "out of memory");
-    pthread_mutex_lock(&p->lock);
-    adopt(p, f);
-    p->provisioned = n;
-    p->provision_failures = 0;
-    p->provision_error[0] = '\0';
-    pthread_mutex_unlock(&p->lock);
-    pool_provision_more(p);
-    return 0;
-}
-
-struct runtime_provisioned runtime_provisioned_get(const struct function_config *f)
-{
-    struct runtime_provisioned out = {0};
-    struct pool *p;
-    char key[768];
-
-    pool_key(key, f->account, f->region, f->name, f->version);
-    pthread_mutex_lock(&runtime.pools_lock);
-    p = map_get(&runtime.pools, str_from(key));
-    pthread_mutex_unlock(&runtime.pools_lock);
-    if (!p)
-        return out;
-    pthread_mutex_lock(&p->lock);
-    unsigned there = p->n_idle + p->n_busy;
-    out.requested = p->provisioned;
-    out.allocated = there < p->provisioned ? there : p->provisioned;
-    out.available = p->n_idle < p->provisioned ? p->n_idle : p->provisioned;
-    if (p->provisioned == 0)
-        out.status = RUNTIME_PROVISION_NONE;
-    else if (there >= p->provisioned)
-        out.status = RUNTIME_PROVISION_READY;
-    else if (p->provision_failures >= 3)
-        out.status = RUNTIME_PROVISION_FAILED;
-    else
-        out.status = RUNTIME_PROVISION_IN_PROGRESS;
-    snprintf(out.reason, sizeof(out.reason), "%s", p->provision_error);
-    pthread_mutex_unlock(&p->lock);
-    return out;
-}
-
 // ---- what the service says ---------------------------------------------------------------------
 
 struct forget {
@@ -670,7 +679,7 @@ static void forget_one(struct pool *p, void *ctx)
         return;
     pthread_mutex_lock(&p->lock);
     p->forgotten = true;
-    p->provisioned = 0;
+    p->provision.wanted = 0;
     p->kept_wanted = 0;
     p->snapshot_asked = false;
     retire_old(p);
@@ -693,9 +702,8 @@ void runtime_update(struct function_config *f)
     if (!p)
         return;
     pthread_mutex_lock(&p->lock);
-    adopt(p, f);
+    pool_adopt(p, f);
     pthread_mutex_unlock(&p->lock);
     pool_provision_more(p);
-    if (!f->own_start)
-        spare_want(runtime.homes[0], runtime_kind(f));
+    runtime_expect(f);
 }

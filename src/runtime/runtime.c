@@ -48,6 +48,8 @@ static void fill_defaults(struct runtime_config *c)
         c->memory_budget_mb = memory_of_machine_mb() / 4 * 3;
     if (c->max_environments == 0)
         c->max_environments = 2000;
+    if (c->scaling_rate == 0)
+        c->scaling_rate = 1000;
     // What an environment needs at least: 8 MB of its own.
     if (c->max_environments > c->memory_budget_mb / 8 + 1)
         c->max_environments = c->memory_budget_mb / 8 + 1;
@@ -132,6 +134,9 @@ static void connect_here(void *ctx)
 static void provision_again(struct pool *p, void *ctx)
 {
     (void)ctx;
+    pthread_mutex_lock(&p->lock);
+    p->provision.failures = 0;
+    pthread_mutex_unlock(&p->lock);
     pool_provision_more(p);
 }
 
@@ -172,7 +177,7 @@ static int make_homes(struct err *err)
         h->index = i;
         list_init(&h->dirty);
         for (unsigned k = 0; k < RUNTIME_SPARE_KINDS; k++)
-            list_init(&h->spares[k]);
+            list_init(&h->spares[k].ready);
         runtime.homes[i] = h;
     }
     runtime.n_homes = loops_count();

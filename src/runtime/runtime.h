@@ -27,6 +27,9 @@ struct runtime_config {
     unsigned spares;              // ready sandboxes per interpreter in use; UINT_MAX: none
     unsigned memory_budget_mb;    // of all environments as measured; 0: 3/4 of the machine's
     unsigned max_environments;    // 0: 2,000
+    // Environments that a function may start in ten seconds for invocations that need them; more
+    // are throttled. 0: 1,000, as on AWS.
+    unsigned scaling_rate;
     // Networks that functions with VpcConfig subnets may reach, "10.0.0.0/8,192.0.2.7"; NULL or "":
     // none, and then no function has a network but its own loopback.
     const char *outbound;
@@ -97,7 +100,8 @@ unsigned runtime_account_limit(void);
 // Why an invocation was throttled: err's field "Reason".
 #define RUNTIME_REASON_RESERVED "ReservedFunctionConcurrentInvocationLimitExceeded"
 #define RUNTIME_REASON_ACCOUNT "ConcurrentInvocationLimitExceeded"
-#define RUNTIME_REASON_RATE "CallerRateLimitExceeded"
+#define RUNTIME_REASON_SCALING "FunctionInvocationRateLimitExceeded"
+#define RUNTIME_REASON_RESERVED_SCALING "ReservedFunctionInvocationRateLimitExceeded"
 
 // Provisioned concurrency: keeps n environments of this published version initialised. 0 takes it
 // away. An alias's is its version's: the service maps it. Any thread; works in the background.
@@ -138,6 +142,8 @@ void runtime_forget(struct str account, struct str region, struct str name, stru
 // Environments of older generations of f's version retire; called after an update was stored, and
 // implied by the first invocation with the new snapshot. Any thread.
 void runtime_update(struct function_config *f);
+// There is such a function and it may be invoked: sandboxes of its kind are kept ready. Any thread.
+void runtime_expect(const struct function_config *f);
 
 // ---- numbers -----------------------------------------------------------------------------------
 
@@ -153,11 +159,13 @@ struct runtime_function_metrics {
     struct str account, region, name, version; // valid during the callback
     uint64_t invocations, errors, throttles, timeouts;
     uint64_t starts[INVOCATION_COLD + 1]; // by enum invocation_start
+    uint64_t whys[INVOCATION_WHYS];       // cold starts
     uint64_t init_failures;
+    uint64_t in_provisioned, spilled; // invocations of a version with provisioned concurrency
     unsigned idle, busy, frozen, starting, waiting; // now
     unsigned provisioned;
     unsigned memory_peak_mb;
-    struct runtime_histogram total, queue, environment, init, handler;
+    struct runtime_histogram total, queue, environment, code, init, handler, response;
 };
 // Calls each() for every version that was invoked; not on a loop.
 void runtime_metrics(void (*each)(void *ctx, const struct runtime_function_metrics *m), void *ctx);

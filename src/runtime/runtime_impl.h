@@ -76,6 +76,20 @@ struct line_batch {
     struct list link; // in home's dirty list while n > 0
 };
 
+// What is ready of one kind on one loop, and how much of it was asked for lately.
+struct spare_kind {
+    struct list ready; // environments in ENV_SPARE
+    unsigned n;        // of these and of those that are starting
+    _Atomic bool wanted;
+    unsigned asked; // in the second that began at home's spares_second_ms
+    double peak;    // asked for in the busiest recent second; fades
+};
+
+struct deferred {
+    struct pool *pool;
+    int64_t due_ms; // os_mono_ms()
+};
+
 struct home {
     struct loop *loop;
     unsigned index;
@@ -87,9 +101,8 @@ struct home {
     unsigned n_environments;
     struct list dirty; // environments with lines that wait
     struct loop_timer flush;
-    struct list spares[RUNTIME_SPARE_KINDS];
-    unsigned n_spares[RUNTIME_SPARE_KINDS];
-    _Atomic bool spares_wanted[RUNTIME_SPARE_KINDS];
+    struct spare_kind spares[RUNTIME_SPARE_KINDS];
+    int64_t spares_second_ms;
     unsigned spares_starting;
     struct loop_task refill_task;
     _Atomic bool refill_posted;
@@ -98,8 +111,9 @@ struct home {
     struct loop_timer keeping;  // snapshots.c: makes what versions with SnapStart lack
     unsigned n_making;          // environments in INIT for that, here
     struct loop_timer deferred; // looks again at pools whose callers chose to wait
-    struct pool **deferred_pools;
+    struct deferred *deferred_pools;
     unsigned n_deferred, cap_deferred;
+    int64_t deferred_due_ms;
     char scratch[RUNTIME_SCRATCH_BYTES];        // control.c's
     char output_scratch[RUNTIME_SCRATCH_BYTES]; // output.c's, used while control.c's holds a frame
 };
@@ -112,15 +126,20 @@ struct environment *home_find(struct home *h, uint64_t id);
 // Of an account and region, or of a function (all versions). Counters are atomics; immortal.
 struct limit {
     char *key;
-    struct limit *account; // NULL in an account's own
-    atomic_int reserved;   // function: -1 none; account: the sum of all reservations
-    atomic_int in_flight;  // function: all; account: those of functions without a reservation
+    struct limit *account;     // NULL in an account's own
+    atomic_int reserved;       // function: -1 none; account: the sum of all reservations
+    atomic_int in_flight;      // function: all; account: those of functions without a reservation
+    _Atomic int64_t scaled_ns; // the time that its starts have used up, see limit_scale()
 };
 struct limit *limit_of(struct str account, struct str region, struct str name);
 // 0 and *held says what to give back; -EBUSY with err the throttle.
 enum limit_hold { LIMIT_NONE, LIMIT_FUNCTION, LIMIT_BOTH };
 int limit_take(struct limit *l, enum limit_hold *held, struct err *err);
 void limit_give(struct limit *l, enum limit_hold held);
+// Whether the function may start one more environment now (the scaling rate); counts it.
+bool limit_scale(struct limit *l);
+// err: the throttle of an invocation that needed one.
+void limit_scaling_throttle(const struct limit *l, struct err *err);
 
 // ---- pools -------------------------------------------------------------------------------------
 
@@ -137,10 +156,15 @@ struct pool {
     struct invocation *first, *last; // waiting
     unsigned n_waiting;
     bool deferred[LOOPS_MAX];
-    double handler_us, start_us; // moving averages; 0: not known
-    unsigned provisioned;
-    unsigned provision_failures;
-    char provision_error[256];
+    double handler_us, start_us;  // moving averages; 0: not known
+    enum invocation_why last_end; // of an environment; FIRST: there was none
+    struct provision {            // provisioned.c's
+        unsigned wanted;
+        unsigned starting, up, idle; // idle is part of up
+        unsigned failures;           // in a row
+        char error[256];
+    } provision;
+    uint64_t in_provisioned, spilled;
     // SnapStart, see snapshots.c
     struct list kept[LOOPS_MAX]; // environments that did INIT and were not restored, newest first
     struct list making;          // environments that will be among them
@@ -150,12 +174,14 @@ struct pool {
     int64_t kept_used_ns;
     bool snapshot_asked; // the service waits to hear how INIT went
     uint64_t invocations, errors, throttles, timeouts, init_failures;
-    uint64_t starts[INVOCATION_COLD + 1];
+    uint64_t starts[INVOCATION_COLD + 1], whys[INVOCATION_WHYS];
     unsigned memory_peak_mb;
-    struct runtime_histogram total, queue, environment, init, handler;
+    struct runtime_histogram total, queue, environment, code, init, handler, response;
 };
 
 struct pool *pool_of(struct function_config *f); // NULL: out of memory
+void pool_key(char key[static 768], struct str account, struct str region, struct str name,
+              struct str version);
 // Finds or starts an environment for it. On h's loop.
 void pool_submit(struct home *h, struct pool *p, struct invocation *inv);
 // A started environment is ready: the invocation it takes, or NULL when it went idle.
@@ -167,7 +193,12 @@ struct invocation *pool_release(struct pool *p, struct environment *env, bool *e
 // environment to come then counts as busy.
 struct invocation *pool_init_failed(struct pool *p, struct environment *env);
 // No environment could be started: waiting invocations that nobody else will serve fail with err.
-void pool_start_failed(struct pool *p, const struct err *err);
+void pool_start_failed(struct pool *p, bool provisioned, const struct err *err);
+// Its environment ends, whatever it did.
+void pool_left(struct pool *p, struct environment *env);
+// Why an environment is started now; and why the last one ended.
+enum invocation_why pool_why(struct pool *p);
+void pool_ended(struct pool *p, enum invocation_why why);
 // A busy environment has gone (crash, timeout, shutdown).
 void pool_lost_busy(struct pool *p);
 // Takes an idle environment out; false when somebody was quicker (it is being given work).
@@ -179,8 +210,16 @@ void pool_start_given_up(struct pool *p, struct environment *env);
 void pool_set_frozen(struct pool *p, bool frozen);
 // Puts back an invocation whose environment vanished before it got there.
 void pool_resubmit(struct home *h, struct pool *p, struct invocation *inv);
-// Starts what provisioned concurrency lacks.
+// Takes the newest snapshot; under the lock.
+void pool_adopt(struct pool *p, struct function_config *f);
+// provisioned.c. Starts what provisioned concurrency lacks.
 void pool_provision_more(struct pool *p);
+// Under the lock: the environment is initialised, was taken or became idle, has gone; may go.
+void provision_up(struct pool *p, struct environment *env);
+void provision_idle(struct pool *p, const struct environment *env, int more);
+void provision_gone(struct pool *p, struct environment *env);
+bool provision_keeps(const struct pool *p, const struct environment *env);
+bool provision_surplus(const struct pool *p, const struct environment *env);
 void pool_fail_waiting(struct pool *p, const struct err *err);
 void pool_retire(struct pool *p); // ends idle environments of older generations
 void pool_count(struct pool *p, const struct invocation *inv);
@@ -227,9 +266,11 @@ struct environment {
     bool generic; // began as a spare
     bool retry;   // INIT's second try, for inv
     bool provisioned;
-    bool making;                   // started to be kept: in the pool's list `making` (its lock)
-    bool unrestored;               // SnapStart: INIT is done, no invocation was seen
-    bool restore_waits;            // next_req is a restore/next
+    bool making;         // started to be kept: in the pool's list `making` (its lock)
+    bool unrestored;     // SnapStart: INIT is done, no invocation was seen
+    bool restore_waits;  // next_req is a restore/next
+    bool provisioned_up; // counted in pool's provision.up
+    enum invocation_why why;
     bool linked;                   // in the pool's idle list (under its lock)
     struct extensions *extensions; // NULL: none
     struct telemetry *telemetry;   // NULL: nobody subscribed, nor may
@@ -327,6 +368,7 @@ void environment_keeper_lost(void *ctx);
 #define ENVIRONMENT_STUCK_MS 10000 // a sandbox that was killed should be gone by then
 void environment_free(struct environment *env);
 void environment_start_failed(struct environment *env, const struct err *err);
+void environment_start_instead(struct environment *env, const struct err *err);
 void environment_close_books(struct environment *env, struct invocation *inv, const char *status);
 void environment_on_timer(struct loop_timer *t); // environment_timer.c's, as the next three
 void environment_timer_start(struct environment *env, int64_t ms);
@@ -463,6 +505,8 @@ struct environment *spare_take(struct home *h, unsigned kind);
 void spare_want(struct home *h, unsigned kind); // any thread
 void spare_ready(struct environment *env);
 void spare_failed(struct environment *env);
+// The interpreter on the disk is another one than this kind's spares run: they end. On h's loop.
+void spares_outdated(struct home *h, unsigned kind);
 void spares_refill_soon(struct home *h);
 
 // snapshots.c: SnapStart

@@ -94,7 +94,8 @@ typedef void keeper_done_fn(void *ctx, uint64_t id, int r, uint32_t program, con
 int keeper_start(struct keeper_client *c, const struct sandbox_spec *spec, keeper_started_fn *fn,
                  void *ctx, struct err *err);
 // Binds code and limits into a sandbox that was started without code_dir, and, where `program` has
-// an argv, executes it as the main program. Done when the mounts are there.
+// an argv, executes it as the main program. Done when the mounts are there. -ESTALE: the program
+// that waits in it was started from a file that has been replaced since.
 int keeper_inject(struct keeper_client *c, uint64_t id, const struct sandbox_binding *binding,
                   const struct sandbox_program *program, keeper_done_fn *fn, void *ctx,
                   struct err *err);

@@ -246,6 +246,8 @@ static int on_inject(struct keeper *k, struct request *q)
         r = err_set(&err, -ESRCH, "no such sandbox");
     else if (s->has_code)
         r = err_set(&err, -EBUSY, "the sandbox has its code already");
+    else if (slot_outdated(s))
+        r = err_set(&err, -ESTALE, "the interpreter '%s' is another one now", s->waits.path);
     else if (!k->spaces || (b.image_dir && b.image_dir[0]))
         r = err_set(&err, -EOPNOTSUPP, "code cannot be mounted on this host");
     else

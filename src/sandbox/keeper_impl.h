@@ -46,6 +46,12 @@ struct slot {
     bool image;    // its root is a container image's
     bool keep_on_exit;
     bool killed, frozen;
+    struct program_file { // of a program that waits for its code; path NULL: there is none
+        const char *path; // one of config.interpreters
+        dev_t device;
+        ino_t inode;
+        struct timespec changed;
+    } waits;
     // who asked for it
     int connection; // index, or -1
     uint64_t id;
@@ -128,6 +134,8 @@ struct slot *slot_blank_take(struct keeper *k, const char *image_dir);
 struct slot *slot_find(struct keeper *k, int connection, uint64_t id);
 // Limits, code, outbound network.
 int slot_bind(struct keeper *k, struct slot *s, const struct sandbox_binding *b, struct err *err);
+// The program that waits in it is no longer what lies on the disk (an upgraded interpreter).
+bool slot_outdated(const struct slot *s);
 // Hands a program to pid 1, with the descriptor fd as what `gift` says (-1 with PID1_GIFT_NONE).
 // Closes nothing. The number, or -errno.
 int slot_execute(struct keeper *k, struct slot *s, const struct sandbox_program *p,

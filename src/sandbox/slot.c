@@ -17,6 +17,7 @@
 #include <stdio.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 
 static void set_state(struct keeper *k, struct slot *s, enum slot_state to)
@@ -357,16 +358,38 @@ int slot_bind(struct keeper *k, struct slot *s, const struct sandbox_binding *b,
     return r;
 }
 
+static const char *interpreter(const struct keeper *k, const char *path)
+{
+    for (unsigned i = 0; i < k->config.n_interpreters; i++)
+        if (strcmp(path, k->config.interpreters[i]) == 0)
+            return k->config.interpreters[i];
+    return NULL;
+}
+
 static bool runnable(const struct keeper *k, const char *path)
 {
     static const char *const inside[] = {"/var/task/", "/opt/", "/var/runtime/"};
     for (size_t i = 0; i < ARRAY_LEN(inside); i++)
         if (strncmp(path, inside[i], strlen(inside[i])) == 0)
             return true;
-    for (unsigned i = 0; i < k->config.n_interpreters; i++)
-        if (strcmp(path, k->config.interpreters[i]) == 0)
-            return true;
-    return false;
+    return interpreter(k, path) != NULL;
+}
+
+static void look_at_program(struct keeper *k, struct slot *s, const char *path)
+{
+    struct stat st;
+    const char *known = interpreter(k, path);
+    if (known && stat(known, &st) == 0)
+        s->waits = (struct program_file){known, st.st_dev, st.st_ino, st.st_ctim};
+}
+
+bool slot_outdated(const struct slot *s)
+{
+    const struct program_file *f = &s->waits;
+    struct stat st;
+    return f->path &&
+           (stat(f->path, &st) < 0 || st.st_dev != f->device || st.st_ino != f->inode ||
+            st.st_ctim.tv_sec != f->changed.tv_sec || st.st_ctim.tv_nsec != f->changed.tv_nsec);
 }
 
 int slot_execute(struct keeper *k, struct slot *s, const struct sandbox_program *p,
@@ -407,6 +430,8 @@ void slot_start(struct keeper *k, struct slot *s, const struct sandbox_spec *spe
         r = err_errno(&err, errno, "socketpair");
     if (r >= 0 && spec->want_control)
         fd_set_nonblock(pair[0], true);
+    if (r >= 0 && spec->program.n_argv && !s->has_code)
+        look_at_program(k, s, spec->program.argv[0]); // before it is executed, not after
     if (r >= 0 && spec->program.n_argv)
         r = slot_execute(k, s, &spec->program,
                          spec->want_control ? PID1_GIFT_CONTROL : PID1_GIFT_NONE, pair[1], &err);

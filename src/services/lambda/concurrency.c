@@ -166,6 +166,8 @@ void concurrency_apply(struct lambda *l)
         struct fn *f = e->value;
         if (reserved_of(f) >= 0)
             runtime_reserve(f->account, f->region, f->name, (int)reserved_of(f), NULL);
+        for (unsigned i = 0; i < f->n_versions; i++)
+            runtime_expect(f->versions[i]->snapshot);
         concurrency_apply_function(l, f);
     }
 }

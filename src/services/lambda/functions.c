@@ -198,6 +198,7 @@ int lambda_create_function(struct call *c, const struct lambda_create_function_i
     }
     if (tags)
         fn_put_record(l, f, TAKE_PTR(tags));
+    runtime_expect(f->versions[0]->snapshot);
     fn_put(l, TAKE_PTR(f));
     version_say_pending(out);
     return 0;

@@ -172,6 +172,7 @@ static struct str server_timing(struct arena *a, const struct invocation *inv)
 {
     static const char *const starts[] = {"warm", "thawed", "waited", "restored", "spare", "cold"};
     const struct invocation_times *t = &inv->times;
+    const char *why = invocation_why_name(inv->why);
 
     const struct {
         const char *name;
@@ -187,6 +188,11 @@ static struct str server_timing(struct arena *a, const struct invocation *inv)
     buf_add(&text, STR("start;desc=\""));
     buf_add(&text, str_from(starts[inv->start]));
     buf_add_char(&text, '"');
+    if (*why) {
+        buf_add(&text, STR(", why;desc=\""));
+        buf_add(&text, str_from(why));
+        buf_add_char(&text, '"');
+    }
     for (size_t i = 0; i < ARRAY_LEN(parts); i++) {
         buf_add(&text, STR(", "));
         buf_add(&text, str_from(parts[i].name));
