@@ -11,6 +11,7 @@ import importlib.util
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -21,6 +22,19 @@ from bench import median, row
 import harness
 
 PYTHON_HANDLER = bench.PYTHON_HANDLER
+# Standard output is the measuring tool's.
+JAVA_BARE = """public class Hello {
+    public static void main(String[] words) { System.err.println("hello"); }
+}
+"""
+JAVA_HANDLER = """import com.amazonaws.services.lambda.runtime.*;
+import java.util.*;
+public class Plain implements RequestHandler<Map<String, Object>, Map<String, Object>> {
+    public Map<String, Object> handleRequest(Map<String, Object> event, Context context) {
+        return Collections.singletonMap("hello", event.get("name"));
+    }
+}
+"""
 LIMIT_S = 180  # of any single measurement
 
 
@@ -56,8 +70,9 @@ class ColdStarts:
         """Milliseconds from exec to the end of one run."""
         return self.tool_lines("run", 1, *program)[0][0] / 1e3
 
-    def spares_are_up(self, d):
-        """Waits for ready sandboxes, as they are when a function was not called for a while."""
+    def spares_are_up(self, d, rest=0.25):
+        """Waits for ready sandboxes, as they are when a function was not called for a while: until
+        their number has not changed for `rest` seconds."""
         def up():
             with urllib.request.urlopen(d.url + "/_lambkin/metrics", timeout=10) as answer:
                 m = re.search(r"^lambkin_spares(?:\{[^}]*\})? (\d+)", answer.read().decode(), re.M)
@@ -68,7 +83,7 @@ class ColdStarts:
             now = up()
             if now != seen:
                 seen, since = now, time.monotonic()
-            if seen >= 2 and time.monotonic() - since > 0.25:
+            if seen >= 2 and time.monotonic() - since > rest:
                 return
             time.sleep(0.02)
         raise AssertionError("the spares are not up")
@@ -82,8 +97,8 @@ class ColdStarts:
                     found.setdefault(kind, i["path"])
         return found
 
-    def cold(self, d, kind, bare, limit, what, **function):
-        """One row: the first Invoke after each change of the configuration."""
+    def cold(self, d, kind, bare, limit, what, ready=None, **function):
+        """One row: the first Invoke after each change of the configuration, once ready() returns."""
         f = harness.make_function(d, kind, name="cold-" + kind, **function)
         request = self.base.request_file(d, f.name)
         ours, base, starts, stages = [], [], {}, {}
@@ -92,7 +107,7 @@ class ColdStarts:
             f.lam.update_function_configuration(
                 FunctionName=f.name, Environment={"Variables": {"ROUND": str(i)}})
             f.wait_active()
-            self.spares_are_up(d)
+            ready() if ready else self.spares_are_up(d)
             if i % 5 == 4:  # where the time goes, from the answer itself; not among the numbers
                 start, parts = timing(f.lam.invoke(FunctionName=f.name, Payload=bench.EVENT))
                 starts[start] = starts.get(start, 0) + 1
@@ -272,9 +287,42 @@ class ColdStarts:
         self.base.cleanup.remove(d.close)
         d.close()
 
+    # ---- Java -------------------------------------------------------------------------------------
+
+    def java(self):
+        """Java 17 against a bare JVM with its default archive of classes, from spares and without."""
+        missing = [t for t in ("java", "javac", "mvn") if not shutil.which(t)]
+        if missing:
+            return skipped("cold Java", "no " + ", ".join(missing))
+        hello = os.path.join(self.base.scratch, "java")
+        os.makedirs(hello)
+        with open(os.path.join(hello, "Hello.java"), "w") as f:
+            f.write(JAVA_BARE)
+        with open(os.path.join(hello, "Plain.java"), "w") as f:
+            f.write(JAVA_HANDLER)
+        for flags, limit, what in (((), 0.5, "cold Java 17 / bare JVM"),
+                                   (("--spares", "0"), 1.2, "cold Java 17 without spares / bare JVM")):
+            d = self.base.daemon(*flags)
+            installed = d.cli("runtime", "install", "java", "--data-dir", d.data_dir, timeout=600)
+            found = [i["path"] for i in json.loads(d.cli("doctor", "--json").stdout)["interpreters"]
+                     if i["path"].endswith("/java") and i.get("version", "").startswith("17")]
+            if installed.returncode != 0 or not found:
+                skipped(what, installed.stderr.strip()[-200:] or "no Java 17")
+            else:
+                core = os.path.join(d.data_dir, "runtime", "java", "aws-lambda-java-core.jar")
+                subprocess.run([os.path.join(os.path.dirname(found[0]), "javac"), "-d", hello, "-cp",
+                                core, hello + "/Hello.java", hello + "/Plain.java"], check=True)
+                with open(hello + "/Plain.class", "rb") as f:
+                    files = {"Plain.class": f.read()}
+                self.cold(d, "java17", lambda: self.bare(found[0], "-cp", hello, "Hello"), limit,
+                          what, ready=(lambda: None) if flags else lambda: self.spares_are_up(d, 1.5),
+                          files=files, handler="Plain", MemorySize=512)
+            self.base.cleanup.remove(d.close)
+            d.close()
+
     def run(self):
         print("%-54s %-12s %-12s %s" % ("cold starts, full isolation", "measured", "limit", "holds"))
-        for part in (self.cold_rows, self.burst, self.many):
+        for part in (self.cold_rows, self.java, self.burst, self.many):
             try:
                 part()
             except (AssertionError, RuntimeError, OSError, subprocess.SubprocessError) as e:

@@ -20,6 +20,8 @@
 #include <unistd.h>
 
 #define MAX_VARIABLES SANDBOX_MAX_ENV
+#define JAVA_FIRST_WITH_ARCHIVES 13 // JEP 350
+#define JAVA_SERIAL_MAPS_HEAP 21    // archived objects are for other collectors than G1, too
 
 struct variables {
     struct arena *arena;
@@ -273,7 +275,13 @@ static void java_options(const struct environment *env, struct arena *a, struct 
     char jar[RUNTIME_JAVA_NAME_BYTES];
 
     add_argp(p, a, "-XX:MaxHeapSize=%uk", mb * 1024 / 100 * 85);
-    add_arg(p, a, "-XX:+UseSerialGC");
+    if (env->generic || in->major < JAVA_FIRST_WITH_ARCHIVES ||
+        in->major >= JAVA_SERIAL_MAPS_HEAP) {
+        add_arg(p, a, "-XX:+UseSerialGC");
+    } else { // the other collector starts in 4/5 of the time, from the JDK's own archive of objects
+        add_arg(p, a, "-XX:+UseG1GC");
+        add_arg(p, a, "-XX:InitialHeapSize=32m");
+    }
     add_arg(p, a, "-XX:TieredStopAtLevel=1");
     add_arg(p, a, "-XX:-UsePerfData");
     add_arg(p, a, "-Xshare:auto");
