@@ -9,6 +9,8 @@
 
 #include "base/event_pattern.h"
 
+#include "base/wildcard.h"
+
 #include <arpa/inet.h>
 #include <errno.h>
 #include <math.h>
@@ -449,32 +451,6 @@ static unsigned char lower(char c)
     return (unsigned char)(c >= 'A' && c <= 'Z' ? c + 32 : c);
 }
 
-static bool wildcard_match(struct str pattern, struct str text)
-{
-    size_t p = 0, t = 0, star = SIZE_MAX, resume = 0;
-
-    while (t < text.len) {
-        if (p < pattern.len && pattern.ptr[p] == '*') {
-            star = ++p;
-            resume = t;
-            continue;
-        }
-        size_t at = p < pattern.len && pattern.ptr[p] == '\\' ? p + 1 : p;
-        if (at < pattern.len && pattern.ptr[at] == text.ptr[t]) {
-            p = at + 1;
-            t++;
-        } else if (star != SIZE_MAX) {
-            p = star;
-            t = ++resume;
-        } else {
-            return false;
-        }
-    }
-    while (p < pattern.len && pattern.ptr[p] == '*')
-        p++;
-    return p == pattern.len;
-}
-
 static bool cidr_match(const struct cidr *net, struct str text)
 {
     struct cidr a;
@@ -509,7 +485,7 @@ static bool string_test(const struct test *t, struct str s)
     case TEST_EQUALS_NOCASE:
         return str_eq_nocase(s, t->text);
     case TEST_WILDCARD:
-        return wildcard_match(t->text, s);
+        return wildcard_match(t->text, s, WILDCARD_ESCAPE);
     case TEST_CIDR:
         return cidr_match(&t->cidr, s);
     case TEST_NUMBER:

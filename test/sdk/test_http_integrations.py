@@ -392,3 +392,86 @@ def test_access_log_variables(api, mirror, daemon):
     assert ok["error.message"] == "-" and ok["identity.sourceIp"] == "127.0.0.1"
     assert missing["status"] == "404" and missing["error.message"] == "Not Found"
     assert missing["error.responseType"] == "RESOURCE_NOT_FOUND"
+
+
+# ---- who is asking, as both formats tell it ------------------------------------------------------
+
+AUTHORIZER = """
+def handler(event, context):
+    return {"isAuthorized": True, "context": {"k": "v", "n": 1}}
+"""
+
+
+def test_authorizers_in_both_formats(api, echo, daemon):
+    """One authorizer with a cache, routes of both formats: each is told in its own way."""
+    f = echo_function(daemon, AUTHORIZER)
+    a = api()
+    auth = a.gw.create_authorizer(
+        ApiId=a.id, Name="a", AuthorizerType="REQUEST", AuthorizerPayloadFormatVersion="2.0",
+        EnableSimpleResponses=True, AuthorizerUri=f.arn, AuthorizerResultTtlInSeconds=300,
+        IdentitySource=["$request.header.x-auth"])["AuthorizerId"]
+    a.route("GET /v2", a.integration(echo, "2.0"), AuthorizationType="CUSTOM", AuthorizerId=auth)
+    head = [("X-Auth", "me")]
+    assert a.json("/v2", headers=head)["requestContext"]["authorizer"] == {
+        "lambda": {"k": "v", "n": 1}}
+    first = v1_event(a, daemon, "/v1", head, AuthorizationType="CUSTOM", AuthorizerId=auth)
+    assert first["requestContext"]["authorizer"] == {"principalId": "", "k": "v", "n": 1}
+    assert a.json("/v2", headers=head)["requestContext"]["authorizer"] == {
+        "lambda": {"k": "v", "n": 1}}
+    f.delete()
+
+
+WRAP = """
+import json
+def handler(event, context):
+    return {"statusCode": 200, "body": json.dumps(event)}
+"""
+
+
+def v1_event(a, daemon, path, headers=(), query="", sign=False, **route):
+    f = echo_function(daemon, WRAP)
+    a.route("GET " + path, a.integration(f, "1.0"), **route)
+    headers = list(headers)
+    if sign:
+        from botocore.auth import SigV4Auth
+        from botocore.awsrequest import AWSRequest
+        from botocore.credentials import Credentials
+        r = AWSRequest("GET", "http://%s:%d%s" % (a.host, daemon.port, path))
+        SigV4Auth(Credentials("test", "test"), "execute-api", "us-east-1").add_auth(r)
+        headers += [(k, v) for k, v in r.headers.items() if k.lower() != "host"]
+    try:
+        return a.json(path + query, headers=headers)
+    finally:
+        f.delete()
+
+
+def test_iam_in_format_1(api, daemon):
+    a = api()
+    e = v1_event(a, daemon, "/iam", sign=True, AuthorizationType="AWS_IAM")
+    identity = e["requestContext"]["identity"]
+    assert "authorizer" not in e["requestContext"]
+    assert identity["accessKey"] == "test" and identity["accountId"] == "000000000000"
+    assert identity["userArn"].startswith("arn:aws:iam::") and identity["caller"]
+    assert identity["cognitoIdentityId"] is None
+
+
+def test_jwt_in_format_1(api, daemon):
+    from gateway_kit import Issuer
+    issuer, a = Issuer(), api()
+    auth = a.gw.create_authorizer(
+        ApiId=a.id, Name="j", AuthorizerType="JWT", IdentitySource=["$request.header.Authorization"],
+        JwtConfiguration={"Issuer": issuer.url, "Audience": ["me"]})["AuthorizerId"]
+    e = v1_event(a, daemon, "/jwt", [("Authorization", "Bearer " + issuer.token(scope="a b"))],
+                 AuthorizationType="JWT", AuthorizerId=auth)
+    got = e["requestContext"]["authorizer"]
+    assert got["claims"]["sub"] == "user" and got["scopes"] == ["a", "b"]
+    issuer.server.close()
+
+
+def test_multi_values_in_format_1(api, daemon):
+    a = api()
+    e = v1_event(a, daemon, "/m", [("X-A", "1"), ("X-A", "2"), ("Cookie", "a=1")],
+                 "?q=1&q=2&r=%20x&e=")
+    assert e["multiValueHeaders"]["x-a"] == ["1", "2"] and e["headers"]["x-a"] == "1,2"
+    assert e["multiValueQueryStringParameters"] == {"q": ["1", "2"], "r": [" x"], "e": [""]}
+    assert e["queryStringParameters"]["q"] == "2" and e["headers"]["cookie"] == "a=1"

@@ -291,6 +291,28 @@ def test_url_config(f):
         lam.get_function_url_config(FunctionName=f.name)
 
 
+def test_url_configs_in_pages(f):
+    """The unqualified one comes first, and a marker leads past it."""
+    lam = f.lam
+    lam.create_function_url_config(FunctionName=f.name, AuthType="NONE")
+    version = lam.publish_version(FunctionName=f.name)["Version"]
+    for alias in ("a", "b"):
+        lam.create_alias(FunctionName=f.name, Name=alias, FunctionVersion=version)
+        lam.create_function_url_config(FunctionName=f.name, Qualifier=alias, AuthType="NONE")
+    seen, marker = [], {}
+    while True:
+        page = lam.list_function_url_configs(FunctionName=f.name, MaxItems=1, **marker)
+        seen += [u["FunctionArn"] for u in page["FunctionUrlConfigs"]]
+        if not page.get("NextMarker"):
+            break
+        marker = {"Marker": page["NextMarker"]}
+    assert seen == [f.arn, f.arn + ":a", f.arn + ":b"]
+    page = lam.list_aliases(FunctionName=f.name, FunctionVersion="1", MaxItems=1)
+    assert [a["Name"] for a in page["Aliases"]] == ["a"] and page["NextMarker"]
+    page = lam.list_aliases(FunctionName=f.name, Marker=page["NextMarker"])
+    assert [a["Name"] for a in page["Aliases"]] == ["b"] and not page.get("NextMarker")
+
+
 def test_mapping_records(f):
     lam = f.lam
     source = "arn:aws:sqs:us-east-1:000000000000:" + unique_name("q")

@@ -28,7 +28,8 @@ struct api_request {
     struct str domain_name, domain_prefix;
     struct http_event_pair *parameters; // of the path, decoded
     size_t n_parameters;
-    struct str authorizer; // JSON for requestContext.authorizer
+    enum http_authorizer authorized;
+    struct str authorizer; // as struct http_event has it
     struct str principal_arn;
     int64_t began_ns, integration_ns; // for logs: when it came, when the integration was asked
     const char *error;                // "Unauthorized", for logs

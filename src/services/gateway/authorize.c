@@ -7,6 +7,7 @@
 #include "services/gateway/api_request.h"
 #include "services/gateway/websocket_api.h"
 
+#include "base/wildcard.h"
 #include "engine/auth.h"
 #include "os/time.h"
 #include "services/gateway/authorizer_cache.h"
@@ -23,32 +24,14 @@
 static void authorize_iam(struct api_request *r)
 {
     struct err err = ERR_INIT;
-    struct buf b;
 
     if (engine_authenticate(r->c, "execute-api", &err) < 0) {
         api_refuse(r, 403, "Forbidden");
         return;
     }
-    const struct principal *p = &r->c->principal;
-    buf_init(&b, MAX_CONTEXT_BYTES);
-    struct json_writer w = json_writer(&b);
-    jw_object_begin(&w);
-    jw_key(&w, STR("iam"));
-    jw_object_begin(&w);
-    jw_member_str(&w, "accessKey", p->access_key);
-    jw_member_str(&w, "accountId", p->account);
-    jw_member_str(&w, "callerId", p->user_id);
-    jw_key(&w, STR("cognitoIdentity"));
-    jw_null(&w);
-    jw_key(&w, STR("principalOrgId"));
-    jw_null(&w);
-    jw_member_str(&w, "userArn", p->arn);
-    jw_member_str(&w, "userId", p->user_id);
-    jw_object_end(&w);
-    jw_object_end(&w);
-    r->principal_arn = p->arn;
-    r->authorizer = b.failed ? STR_NULL : arena_str(r->c->arena, buf_str(&b));
-    buf_finish(&b);
+    r->principal_arn = r->c->principal.arn;
+    r->authorizer = http_event_caller(r->c->arena, &r->c->principal);
+    r->authorized = HTTP_AUTHORIZER_IAM;
     api_authorized(r);
 }
 
@@ -74,7 +57,7 @@ static struct str identity_of(struct api_request *r)
 // ---- JWT
 // -----------------------------------------------------------------------------------------
 
-// {"jwt": {"claims": {name: text}, "scopes": list or null}}
+// {"claims": {name: text}, "scopes": list or null}
 static struct str jwt_context(struct arena *a, const struct jwt *t)
 {
     struct str scope = json_get_or(t->claims, "scope", STR_NULL), one;
@@ -82,8 +65,6 @@ static struct str jwt_context(struct arena *a, const struct jwt *t)
 
     buf_init(&b, MAX_CONTEXT_BYTES);
     struct json_writer w = json_writer(&b);
-    jw_object_begin(&w);
-    jw_key(&w, STR("jwt"));
     jw_object_begin(&w);
     jw_key(&w, STR("claims"));
     jw_object_begin(&w);
@@ -104,7 +85,6 @@ static struct str jwt_context(struct arena *a, const struct jwt *t)
                 jw_str(&w, one);
         jw_array_end(&w);
     }
-    jw_object_end(&w);
     jw_object_end(&w);
     struct str s = b.failed ? STR_NULL : arena_str(a, buf_str(&b));
     buf_finish(&b);
@@ -134,6 +114,7 @@ static void token_checked(struct loop_task *t)
 {
     struct api_request *r = (struct api_request *)((char *)t - offsetof(struct api_request, task));
 
+    r->authorized = r->verdict == 0 ? HTTP_AUTHORIZER_JWT : HTTP_AUTHORIZER_NONE;
     if (r->verdict == 0)
         api_authorized(r);
     else
@@ -179,6 +160,7 @@ static void authorize_jwt(struct api_request *r)
     if (authorizer_cache_find(r->route->authorizer->cache, token, os_now_ms(), r->c->arena, &d)) {
         struct jwt t;
         r->authorizer = d.context;
+        r->authorized = HTTP_AUTHORIZER_JWT;
         // Routes differ in the scopes they want: those are looked at each time.
         if (json_count(r->route->scopes) > 0 &&
             (jwt_parse(r->c->arena, token, &t, NULL) < 0 || !scope_fits(r, &t)))
@@ -244,37 +226,13 @@ static int authorizer_event(struct api_request *r, struct err *err)
     return rc;
 }
 
-// "*" and "?" as in IAM's ARNs.
-static bool arn_matches(struct str pattern, struct str arn)
-{
-    size_t p = 0, t = 0, star = SIZE_MAX, resume = 0;
-
-    while (t < arn.len) {
-        if (p < pattern.len && pattern.ptr[p] == '*') {
-            star = ++p;
-            resume = t;
-        } else if (p < pattern.len && (pattern.ptr[p] == arn.ptr[t] || pattern.ptr[p] == '?')) {
-            p++;
-            t++;
-        } else if (star != SIZE_MAX) {
-            p = star;
-            t = ++resume;
-        } else {
-            return false;
-        }
-    }
-    while (p < pattern.len && pattern.ptr[p] == '*')
-        p++;
-    return p == pattern.len;
-}
-
 static bool any_matches(const struct json_value *v, struct str arn)
 {
     struct str one;
 
     if (json_str(v, &one))
-        return arn_matches(one, arn);
-    json_each(e, v) if (json_str(e, &one) && arn_matches(one, arn)) return true;
+        return wildcard_match(one, arn, WILDCARD_ONE);
+    json_each(e, v) if (json_str(e, &one) && wildcard_match(one, arn, WILDCARD_ONE)) return true;
     return false;
 }
 
@@ -296,19 +254,16 @@ static bool policy_allows(const struct json_value *policy, struct str arn)
     return allowed;
 }
 
-static struct str function_context(struct arena *a, unsigned format, const struct json_value *v)
+// {"principalId": …} and the members of the context that the function gave.
+static struct str function_context(struct arena *a, const struct json_value *v)
 {
-    const struct json_value *context = json_get(v, "context");
-    struct str inside = json_is(context, JSON_OBJECT) ? context->raw : STR("{}");
     struct buf b;
 
-    if (format == 2)
-        return arena_printf(a, "{\"lambda\":%.*s}", STR_ARG(inside));
     buf_init(&b, MAX_CONTEXT_BYTES);
     struct json_writer w = json_writer(&b);
     jw_object_begin(&w);
     jw_member_str(&w, "principalId", json_get_or(v, "principalId", STR("")));
-    json_each(m, context)
+    json_each(m, json_get(v, "context"))
     {
         jw_key(&w, m->key);
         jw_raw(&w, m->raw);
@@ -336,11 +291,7 @@ static int read_decision(struct api_request *r, struct str response, struct auth
             return -EINVAL;
         d->policy = policy->raw;
     }
-    d->context = function_context(r->c->arena,
-                                  r->api->websocket       ? 1
-                                  : r->route->integration ? r->route->integration->format
-                                                          : 2,
-                                  v);
+    d->context = function_context(r->c->arena, v);
     return 0;
 }
 
@@ -362,6 +313,7 @@ static void decided(struct api_request *r, const struct authorizer_decision *d)
         return;
     }
     r->authorizer = d->context;
+    r->authorized = HTTP_AUTHORIZER_LAMBDA;
     api_authorized(r);
 }
 

@@ -90,32 +90,6 @@ static void preflight(struct url_call *u, struct http_request *req)
     http_respond(req, &response);
 }
 
-static struct str iam_authorizer(struct call *c)
-{
-    struct json_writer w;
-    struct buf b;
-
-    buf_init(&b, 8192);
-    w = json_writer(&b);
-    jw_object_begin(&w);
-    jw_key(&w, STR("iam"));
-    jw_object_begin(&w);
-    jw_member_str(&w, "accessKey", c->principal.access_key);
-    jw_member_str(&w, "accountId", c->principal.account);
-    jw_member_str(&w, "callerId", c->principal.user_id);
-    jw_key(&w, STR("cognitoIdentity"));
-    jw_null(&w);
-    jw_key(&w, STR("principalOrgId"));
-    jw_null(&w);
-    jw_member_str(&w, "userArn", c->principal.arn);
-    jw_member_str(&w, "userId", c->principal.user_id);
-    jw_object_end(&w);
-    jw_object_end(&w);
-    struct str s = b.failed ? STR_NULL : arena_str(c->arena, buf_str(&b));
-    buf_finish(&b);
-    return s;
-}
-
 static void serve(struct url_call *u, struct call *c, struct str raw_path)
 {
     struct http_request *req = c->http;
@@ -147,7 +121,9 @@ static void serve(struct url_call *u, struct call *c, struct str raw_path)
                 .raw_path = raw_path,
                 .function_url = true,
                 .now_ms = c->now_ms,
-                .authorizer = u->url.auth_iam ? iam_authorizer(c) : STR_NULL,
+                .authorized = u->url.auth_iam ? HTTP_AUTHORIZER_IAM : HTTP_AUTHORIZER_NONE,
+                .authorizer =
+                    u->url.auth_iam ? http_event_caller(c->arena, &c->principal) : STR_NULL,
             },
         .format = 2,
         .stream = u->url.stream,

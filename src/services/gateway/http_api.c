@@ -157,6 +157,7 @@ void api_event(const struct api_request *r, struct http_event *e)
         .n_path_parameters = r->n_parameters,
         .stage_variables = r->stage->variables,
         .n_stage_variables = r->stage->n_variables,
+        .authorized = r->authorized,
         .authorizer = r->authorizer,
     };
 }

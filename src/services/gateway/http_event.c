@@ -70,7 +70,7 @@ static struct str joined_values(struct arena *a, const struct http_request *r, u
     return all;
 }
 
-static struct str source_ip(struct http_request *r)
+struct str http_event_source_ip(struct http_request *r)
 {
     struct str address = http_remote_address(r);
 
@@ -85,7 +85,7 @@ static struct str source_ip(struct http_request *r)
 // Behind whom the client already stood, and the client.
 static struct str forwarded_for(struct arena *a, struct http_request *r)
 {
-    struct str ip = source_ip(r);
+    struct str ip = http_event_source_ip(r);
 
     for (unsigned i = 0; i < r->n_headers; i++)
         if (str_eq(r->headers[i].name, STR("x-forwarded-for")))
@@ -337,12 +337,49 @@ static struct str decoded_path(struct arena *a, struct str path)
     return percent_decode(a, path, PERCENT_PATH, &out) < 0 ? path : out;
 }
 
-static void authorizer_member(struct json_writer *w, const struct http_event *e)
+struct str http_event_caller(struct arena *a, const struct principal *p)
 {
-    if (!e->authorizer.ptr)
+    struct buf b;
+
+    buf_init(&b, 8192);
+    struct json_writer w = json_writer(&b);
+    jw_object_begin(&w);
+    jw_member_str(&w, "accessKey", p->access_key);
+    jw_member_str(&w, "accountId", p->account);
+    jw_member_str(&w, "callerId", p->user_id);
+    jw_key(&w, STR("cognitoIdentity"));
+    jw_null(&w);
+    jw_key(&w, STR("principalOrgId"));
+    jw_null(&w);
+    jw_member_str(&w, "userArn", p->arn);
+    jw_member_str(&w, "userId", p->user_id);
+    jw_object_end(&w);
+    struct str s = b.failed ? STR_NULL : arena_str(a, buf_str(&b));
+    buf_finish(&b);
+    return s;
+}
+
+// requestContext.authorizer in format 2.0: {"jwt": …}, {"lambda": …}, {"iam": …}.
+static void authorizer_member_v2(struct json_writer *w, struct arena *a, const struct http_event *e)
+{
+    static const char *const names[] = {"", "jwt", "lambda", "iam"};
+    const struct json_value *v;
+
+    if (e->authorized == HTTP_AUTHORIZER_NONE || json_parse(a, e->authorizer, &v, NULL) < 0)
         return;
     jw_key(w, STR("authorizer"));
-    jw_raw(w, e->authorizer);
+    jw_object_begin(w);
+    jw_key(w, str_from(names[e->authorized]));
+    jw_object_begin(w);
+    json_each(m, v)
+    {
+        if (e->authorized == HTTP_AUTHORIZER_LAMBDA && str_eq(m->key, STR("principalId")))
+            continue;
+        jw_key(w, m->key);
+        jw_raw(w, m->raw);
+    }
+    jw_object_end(w);
+    jw_object_end(w);
 }
 
 static struct str protocol(const struct http_request *r)
@@ -386,7 +423,7 @@ static void context_v2(struct json_writer *w, struct arena *a, const struct http
     jw_object_begin(w);
     jw_member_str(w, "accountId", e->account_id);
     jw_member_str(w, "apiId", e->api_id);
-    authorizer_member(w, e);
+    authorizer_member_v2(w, a, e);
     jw_member_str(w, "domainName", e->domain_name);
     jw_member_str(w, "domainPrefix", e->domain_prefix);
     jw_key(w, STR("http"));
@@ -394,7 +431,7 @@ static void context_v2(struct json_writer *w, struct arena *a, const struct http
     jw_member_str(w, "method", r->method);
     jw_member_str(w, "path", decoded_path(a, e->raw_path));
     jw_member_str(w, "protocol", protocol(r));
-    jw_member_str(w, "sourceIp", source_ip(r));
+    jw_member_str(w, "sourceIp", http_event_source_ip(r));
     jw_member_str(w, "userAgent", http_header_get(r, STR("user-agent")));
     jw_object_end(w);
     jw_member_str(w, "requestId", e->request_id);
@@ -435,18 +472,35 @@ int http_event_v2(const struct http_event *e, struct arena *a, struct buf *out, 
 // ---- format 1.0
 // ----------------------------------------------------------------------------------
 
+// Members of requestContext.identity, by what http_event_caller() calls them (NULL: never known).
+static void identity_v1(struct json_writer *w, struct arena *a, const struct http_event *e)
+{
+    static const char *const members[][2] = {{"accessKey", "accessKey"},
+                                             {"accountId", "accountId"},
+                                             {"caller", "callerId"},
+                                             {"cognitoAuthenticationProvider", NULL},
+                                             {"cognitoAuthenticationType", NULL},
+                                             {"cognitoIdentityId", NULL},
+                                             {"cognitoIdentityPoolId", NULL},
+                                             {"principalOrgId", NULL},
+                                             {"user", "userId"},
+                                             {"userArn", "userArn"}};
+    const struct json_value *caller = NULL;
+    struct str known;
+
+    if (e->authorized == HTTP_AUTHORIZER_IAM && json_parse(a, e->authorizer, &caller, NULL) < 0)
+        caller = NULL;
+    for (size_t i = 0; i < sizeof(members) / sizeof(members[0]); i++) {
+        jw_key(w, str_from(members[i][0]));
+        if (caller && members[i][1] && json_str(json_get(caller, members[i][1]), &known))
+            jw_str(w, known);
+        else
+            jw_null(w);
+    }
+}
+
 static void context_v1(struct json_writer *w, struct arena *a, const struct http_event *e)
 {
-    static const char *const absent[] = {"accessKey",
-                                         "accountId",
-                                         "caller",
-                                         "cognitoAuthenticationProvider",
-                                         "cognitoAuthenticationType",
-                                         "cognitoIdentityId",
-                                         "cognitoIdentityPoolId",
-                                         "principalOrgId",
-                                         "user",
-                                         "userArn"};
     struct http_request *r = e->http;
     char time[TIMEFMT_BYTES];
 
@@ -454,18 +508,18 @@ static void context_v1(struct json_writer *w, struct arena *a, const struct http
     jw_object_begin(w);
     jw_member_str(w, "accountId", e->account_id);
     jw_member_str(w, "apiId", e->api_id);
-    authorizer_member(w, e);
+    if (e->authorized == HTTP_AUTHORIZER_JWT || e->authorized == HTTP_AUTHORIZER_LAMBDA) {
+        jw_key(w, STR("authorizer"));
+        jw_raw(w, e->authorizer);
+    }
     jw_member_str(w, "domainName", e->domain_name);
     jw_member_str(w, "domainPrefix", e->domain_prefix);
     jw_member_str(w, "extendedRequestId", e->request_id);
     jw_member_str(w, "httpMethod", r->method);
     jw_key(w, STR("identity"));
     jw_object_begin(w);
-    for (size_t i = 0; i < sizeof(absent) / sizeof(absent[0]); i++) {
-        jw_key(w, str_from(absent[i]));
-        jw_null(w);
-    }
-    jw_member_str(w, "sourceIp", source_ip(r));
+    identity_v1(w, a, e);
+    jw_member_str(w, "sourceIp", http_event_source_ip(r));
     jw_member_str(w, "userAgent", http_header_get(r, STR("user-agent")));
     jw_object_end(w);
     jw_member_str(w, "path", decoded_path(a, e->raw_path));

@@ -16,12 +16,7 @@ static struct str number(struct api_request *r, int64_t n)
 
 static struct str source_ip(struct api_request *r)
 {
-    struct str address = http_remote_address(r->http);
-    size_t end = address.len;
-
-    while (end > 0 && address.ptr[end - 1] != ':')
-        end--;
-    return end > 1 ? str_slice(address, 0, end - 1) : address;
+    return http_event_source_ip(r->http);
 }
 
 static struct str authorizer_value(struct api_request *r, struct str rest)
@@ -29,7 +24,8 @@ static struct str authorizer_value(struct api_request *r, struct str rest)
     const struct json_value *v;
     struct str key, value;
 
-    if (r->authorizer.len == 0 || json_parse(r->c->arena, r->authorizer, &v, NULL) < 0)
+    if (r->authorized == HTTP_AUTHORIZER_NONE ||
+        json_parse(r->c->arena, r->authorizer, &v, NULL) < 0)
         return STR_NULL;
     while (v && str_next(&rest, '.', &key))
         v = json_get_str(v, key);

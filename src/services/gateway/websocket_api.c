@@ -187,12 +187,18 @@ static void look_at_clock(struct loop_timer *t)
 // ---- connecting
 // ----------------------------------------------------------------------------------
 
+static void told_by_authorizer(struct api_request *r)
+{
+    if (r->authorized == HTTP_AUTHORIZER_LAMBDA)
+        r->websocket->connection.authorizer = r->authorizer;
+}
+
 static void accept_connection(struct api_request *r, struct str protocol)
 {
     struct http_header header = {STR("sec-websocket-protocol"), protocol};
     struct http_request *http = r->http;
 
-    r->websocket->connection.authorizer = r->authorizer;
+    told_by_authorizer(r);
     struct connection *c = connection_new(&r->websocket->connection);
     if (!c || connection_add(c) < 0) {
         if (c)
@@ -241,7 +247,7 @@ void websocket_authorized(struct api_request *r)
         accept_connection(r, STR_NULL);
         return;
     }
-    r->websocket->connection.authorizer = r->authorizer;
+    told_by_authorizer(r);
     if (websocket_run_start(&r->websocket->connection, r->api, r->stage, r->route, &message,
                             connect_done, r) < 0)
         api_refuse(r, 500, "Internal server error");

@@ -356,3 +356,36 @@ int iam_look(struct call *c, iam_change_fn fn, const void *in, void *out, struct
     int r = store_begin(iam_store, STORE_READ, &tx, err);
     return r < 0 ? r : fn(tx, c, in, out, err);
 }
+
+int iam_list_page(struct store_tx *tx, struct call *c, enum iam_kind kind, struct str path_prefix,
+                  struct str marker, bool has_max, int64_t max, struct iam_entities *out,
+                  struct err *err)
+{
+    _cleanup_(store_resetp) struct store_stmt *s = NULL;
+    struct iam_page page;
+    int r = iam_page_begin(c, marker, has_max, max, &page, err);
+
+    *out = (struct iam_entities){0};
+    if (r == 0)
+        r = store_select(tx, &s, err,
+                         "SELECT " IAM_COLUMNS ", e.name_key FROM entity e WHERE account = ? AND"
+                         " kind = ? AND name_key > ? AND substr(path, 1, ?) = ?"
+                         " ORDER BY name_key LIMIT ?",
+                         SQL_STR(c->account), SQL_I64(kind), SQL_STR(page.after),
+                         SQL_I64((int64_t)path_prefix.len),
+                         SQL_STR(path_prefix.len > 0 ? path_prefix : STR("")),
+                         SQL_I64(page.max + 1));
+    if (r < 0)
+        return r;
+    out->list = arena_new_array(c->arena, struct iam_entity, (size_t)page.max);
+    if (!out->list)
+        return err_set(err, -ENOMEM, "iam: out of memory");
+    while ((r = store_step(s, err)) > 0) {
+        out->more = out->n == (size_t)page.max;
+        if (out->more)
+            return 0;
+        iam_read_entity(s, 0, c->arena, &out->list[out->n++]);
+        out->last = store_take_str(s, IAM_N_COLUMNS, c->arena);
+    }
+    return r;
+}

@@ -85,6 +85,20 @@ struct str iam_page_marker(struct call *c, struct str last_key);
             (out)->marker = iam_page_marker((c), (last_key));                                      \
     } while (0)
 
+// A page of the entities of a kind under a path; the marker and the number are the client's.
+struct iam_entities {
+    struct iam_entity *list;
+    size_t n;
+    bool more;
+    struct str last; // key
+};
+int iam_list_page(struct store_tx *tx, struct call *c, enum iam_kind kind, struct str path_prefix,
+                  struct str marker, bool has_max, int64_t max, struct iam_entities *out,
+                  struct err *err);
+#define IAM_LIST(tx, c, kind, in, out, err)                                                        \
+    iam_list_page((tx), (c), (kind), (in)->path_prefix, (in)->marker, (in)->has_max_items,         \
+                  (in)->max_items, (out), (err))
+
 // --- tags ---
 int iam_tags_read(struct store_tx *tx, struct arena *a, struct str id,
                   struct iam_tag_list_type *out, struct err *err);

@@ -148,40 +148,21 @@ static int list_policies(struct store_tx *tx, struct call *c, const void *input,
 {
     const struct iam_list_policies_in *in = input;
     struct iam_list_policies_out *out = output;
-    _cleanup_(store_resetp) struct store_stmt *s = NULL;
-    struct iam_page page;
-    struct str last = STR_NULL;
-    bool more = false;
-    int r = iam_page_begin(c, in->marker, in->has_max_items, in->max_items, &page, err);
-    if (r == 0)
-        r = store_select(tx, &s, err,
-                         "SELECT " IAM_COLUMNS ", e.name_key FROM entity e WHERE account = ? AND"
-                         " kind = ? AND name_key > ? AND substr(path, 1, ?) = ?"
-                         " ORDER BY name_key LIMIT ?",
-                         SQL_STR(c->account), SQL_I64(IAM_POLICY), SQL_STR(page.after),
-                         SQL_I64((int64_t)in->path_prefix.len),
-                         SQL_STR(in->path_prefix.len > 0 ? in->path_prefix : STR("")),
-                         SQL_I64(page.max + 1));
+    struct iam_entities page = {0};
+    int r = str_eq(in->scope, STR("AWS")) ? 0 : IAM_LIST(tx, c, IAM_POLICY, in, &page, err);
     if (r < 0)
         return r;
-    out->policies.ptr = arena_new_array(c->arena, struct iam_policy, (size_t)page.max);
-    size_t seen = 0;
-    while (out->policies.ptr && !str_eq(in->scope, STR("AWS")) && (r = store_step(s, err)) > 0) {
+    out->policies.ptr = arena_new_array(c->arena, struct iam_policy, page.n + 1);
+    for (size_t i = 0; out->policies.ptr && i < page.n; i++) {
         struct iam_policy *p = &out->policies.ptr[out->policies.n];
-        struct iam_entity e;
-        more = seen++ == (size_t)page.max;
-        if (more)
-            break;
-        iam_read_entity(s, 0, c->arena, &e);
-        last = store_take_str(s, IAM_N_COLUMNS, c->arena);
-        r = show(tx, c, &e, false, p, err);
+        r = show(tx, c, &page.list[i], false, p, err);
         if (r < 0)
             return r;
         if (!in->only_attached || p->attachment_count > 0)
             out->policies.n++;
     }
-    IAM_PAGE_END(c, out, more, last);
-    return r < 0 ? r : 0;
+    IAM_PAGE_END(c, out, page.more, page.last);
+    return 0;
 }
 
 int iam_list_policies(struct call *c, const struct iam_list_policies_in *in,

@@ -97,34 +97,15 @@ static int list_roles(struct store_tx *tx, struct call *c, const void *input, vo
 {
     const struct iam_list_roles_in *in = input;
     struct iam_list_roles_out *out = output;
-    _cleanup_(store_resetp) struct store_stmt *s = NULL;
-    struct iam_page page;
-    struct str last = STR_NULL;
-    bool more = false;
-    int r = iam_page_begin(c, in->marker, in->has_max_items, in->max_items, &page, err);
-    if (r == 0)
-        r = store_select(tx, &s, err,
-                         "SELECT " IAM_COLUMNS ", e.name_key FROM entity e WHERE account = ? AND"
-                         " kind = ? AND name_key > ? AND substr(path, 1, ?) = ?"
-                         " ORDER BY name_key LIMIT ?",
-                         SQL_STR(c->account), SQL_I64(IAM_ROLE), SQL_STR(page.after),
-                         SQL_I64((int64_t)in->path_prefix.len),
-                         SQL_STR(in->path_prefix.len > 0 ? in->path_prefix : STR("")),
-                         SQL_I64(page.max + 1));
+    struct iam_entities page;
+    int r = IAM_LIST(tx, c, IAM_ROLE, in, &page, err);
     if (r < 0)
         return r;
-    out->roles.ptr = arena_new_array(c->arena, struct iam_role, (size_t)page.max);
-    while (out->roles.ptr && (r = store_step(s, err)) > 0) {
-        struct iam_entity e;
-        more = out->roles.n == (size_t)page.max;
-        if (more)
-            break;
-        iam_read_entity(s, 0, c->arena, &e);
-        last = store_take_str(s, IAM_N_COLUMNS, c->arena);
-        iam_show_role(NULL, c, &e, &out->roles.ptr[out->roles.n++], err);
-    }
-    IAM_PAGE_END(c, out, more, last);
-    return r < 0 ? r : 0;
+    out->roles.ptr = arena_new_array(c->arena, struct iam_role, page.n + 1);
+    for (size_t i = 0; out->roles.ptr && i < page.n; i++)
+        iam_show_role(NULL, c, &page.list[i], &out->roles.ptr[out->roles.n++], err);
+    IAM_PAGE_END(c, out, page.more, page.last);
+    return 0;
 }
 
 int iam_list_roles(struct call *c, const struct iam_list_roles_in *in,

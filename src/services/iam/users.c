@@ -87,54 +87,19 @@ int iam_get_user(struct call *c, const struct iam_get_user_in *in, struct iam_ge
     return iam_look(c, get_user, in, out, err);
 }
 
-// A page of entities of a kind under a path.
-static int list(struct store_tx *tx, struct call *c, enum iam_kind kind, struct str path_prefix,
-                const struct iam_page *page, struct iam_entity **out, size_t *n, bool *more,
-                struct str *last, struct err *err)
-{
-    _cleanup_(store_resetp) struct store_stmt *s = NULL;
-    int r = store_select(
-        tx, &s, err,
-        "SELECT " IAM_COLUMNS ", e.name_key FROM entity e WHERE account = ? AND"
-        " kind = ? AND name_key > ? AND substr(path, 1, ?) = ?"
-        " ORDER BY name_key LIMIT ?",
-        SQL_STR(c->account), SQL_I64(kind), SQL_STR(page->after), SQL_I64((int64_t)path_prefix.len),
-        SQL_STR(path_prefix.len > 0 ? path_prefix : STR("")), SQL_I64(page->max + 1));
-    *out = arena_new_array(c->arena, struct iam_entity, (size_t)page->max);
-    *n = 0;
-    *more = false;
-    *last = STR_NULL;
-    if (!*out)
-        return err_set(err, -ENOMEM, "iam: out of memory");
-    while (r >= 0 && (r = store_step(s, err)) > 0) {
-        *more = *n == (size_t)page->max;
-        if (*more)
-            return 0;
-        iam_read_entity(s, 0, c->arena, &(*out)[(*n)++]);
-        *last = store_take_str(s, IAM_N_COLUMNS, c->arena);
-    }
-    return r;
-}
-
 static int list_users(struct store_tx *tx, struct call *c, const void *input, void *output,
                       struct err *err)
 {
     const struct iam_list_users_in *in = input;
     struct iam_list_users_out *out = output;
-    struct iam_entity *entities;
-    struct iam_page page;
-    struct str last;
-    size_t n;
-    bool more;
-    int r = iam_page_begin(c, in->marker, in->has_max_items, in->max_items, &page, err);
-    if (r == 0)
-        r = list(tx, c, IAM_USER, in->path_prefix, &page, &entities, &n, &more, &last, err);
+    struct iam_entities page;
+    int r = IAM_LIST(tx, c, IAM_USER, in, &page, err);
     if (r < 0)
         return r;
-    out->users.ptr = arena_new_array(c->arena, struct iam_user, n + 1);
-    for (size_t i = 0; out->users.ptr && i < n; i++)
-        iam_show_user(c, &entities[i], &out->users.ptr[out->users.n++]);
-    IAM_PAGE_END(c, out, more, last);
+    out->users.ptr = arena_new_array(c->arena, struct iam_user, page.n + 1);
+    for (size_t i = 0; out->users.ptr && i < page.n; i++)
+        iam_show_user(c, &page.list[i], &out->users.ptr[out->users.n++]);
+    IAM_PAGE_END(c, out, page.more, page.last);
     return 0;
 }
 
@@ -251,20 +216,14 @@ static int list_groups(struct store_tx *tx, struct call *c, const void *input, v
 {
     const struct iam_list_groups_in *in = input;
     struct iam_list_groups_out *out = output;
-    struct iam_entity *entities;
-    struct iam_page page;
-    struct str last;
-    size_t n;
-    bool more;
-    int r = iam_page_begin(c, in->marker, in->has_max_items, in->max_items, &page, err);
-    if (r == 0)
-        r = list(tx, c, IAM_GROUP, in->path_prefix, &page, &entities, &n, &more, &last, err);
+    struct iam_entities page;
+    int r = IAM_LIST(tx, c, IAM_GROUP, in, &page, err);
     if (r < 0)
         return r;
-    out->groups.ptr = arena_new_array(c->arena, struct iam_group, n + 1);
-    for (size_t i = 0; out->groups.ptr && i < n; i++)
-        iam_show_group(c, &entities[i], &out->groups.ptr[out->groups.n++]);
-    IAM_PAGE_END(c, out, more, last);
+    out->groups.ptr = arena_new_array(c->arena, struct iam_group, page.n + 1);
+    for (size_t i = 0; out->groups.ptr && i < page.n; i++)
+        iam_show_group(c, &page.list[i], &out->groups.ptr[out->groups.n++]);
+    IAM_PAGE_END(c, out, page.more, page.last);
     return 0;
 }
 

@@ -188,51 +188,79 @@ static int by_qualifier(const void *a, const void *b)
     return str_cmp(x->qualifier, y->qualifier);
 }
 
-int fn_records_sorted(struct call *c, const struct fn *f, enum record_kind kind,
-                      struct fn_record ***out, size_t *n)
+// Of a kind, by qualifier.
+static struct fn_record **records_sorted(struct call *c, const struct fn *f, enum record_kind kind,
+                                         size_t *n)
 {
     struct fn_record **list = arena_new_array(c->arena, struct fn_record *, f->n_records + 1U);
     size_t count = 0;
 
     if (!list)
-        return -ENOMEM;
+        return NULL;
     for (unsigned i = 0; i < f->n_records; i++)
         if (f->records[i]->kind == kind)
             list[count++] = f->records[i];
     qsort(list, count, sizeof(*list), by_qualifier);
-    *out = list;
     *n = count;
+    return list;
+}
+
+int fn_records_page(struct call *c, const struct fn *f, enum record_kind kind,
+                    const struct fn_page_request *asked, struct fn_page *out, struct err *err)
+{
+    size_t max = asked->max_items > 0 ? (size_t)asked->max_items : LAMBDA_PAGE_DEFAULT, n = 0;
+    struct fn_record **list = records_sorted(c, f, kind, &n);
+
+    *out = (struct fn_page){.list = list};
+    if (!list)
+        return err_set(err, -ENOMEM, "out of memory");
+    struct str last = STR_NULL;
+    for (size_t i = 0; i < n; i++) {
+        // Not the qualifier alone: it is empty for what is not qualified, and so is no marker.
+        struct str key =
+            arena_printf(c->arena, "%.*s:%.*s", STR_ARG(f->name), STR_ARG(list[i]->qualifier));
+        if (page_skips(asked->marker, key) || (asked->shows && !asked->shows(asked->ctx, list[i])))
+            continue;
+        if (out->n == max) {
+            out->next_marker = last;
+            break;
+        }
+        last = key;
+        out->list[out->n++] = list[i]; // never further than what was read
+    }
     return 0;
+}
+
+static bool of_version(void *ctx, const struct fn_record *r)
+{
+    const struct lambda_list_aliases_in *in = ctx;
+    const struct lambda_alias_configuration *a = r->value;
+
+    return in->function_version.len == 0 || str_eq(in->function_version, a->function_version);
 }
 
 int lambda_list_aliases(struct call *c, const struct lambda_list_aliases_in *in,
                         struct lambda_list_aliases_out *out, struct err *err)
 {
     _cleanup_(lambda_look_end) struct lambda *l = lambda_look(c);
-    size_t max = (size_t)WIRE_GET(in, max_items, LAMBDA_PAGE_DEFAULT), n, count = 0;
-    struct fn_record **list;
+    const struct fn_page_request asked = {FN_PAGE_ASKED(in), of_version, (void *)in};
+    struct fn_page page;
     struct fn_target t;
     int r = fn_find(l, c, in->function_name, STR_NULL, &t, err);
 
+    if (r == 0)
+        r = fn_records_page(c, t.fn, RECORD_ALIAS, &asked, &page, err);
     if (r < 0)
         return r;
-    if (fn_records_sorted(c, t.fn, RECORD_ALIAS, &list, &n) < 0)
-        return err_set(err, -ENOMEM, "out of memory");
-    out->aliases.ptr = arena_new_array(c->arena, struct lambda_alias_configuration, n + 1);
+    out->aliases.ptr = arena_new_array(c->arena, struct lambda_alias_configuration, page.n + 1);
     if (!out->aliases.ptr)
         return err_set(err, -ENOMEM, "out of memory");
-    for (size_t i = 0; i < n; i++) {
-        const struct lambda_alias_configuration *a = list[i]->value;
-        if (page_skips(in->marker, a->name) ||
-            (in->function_version.len > 0 && !str_eq(in->function_version, a->function_version)))
-            continue;
-        if (count == max) {
-            out->next_marker = arena_str(c->arena, out->aliases.ptr[count - 1].name);
-            break;
-        }
-        fn_record_hold(c, list[i]);
-        out->aliases.ptr[count++] = *a;
+    for (; out->aliases.n < page.n; out->aliases.n++) {
+        struct fn_record *record = page.list[out->aliases.n];
+        fn_record_hold(c, record);
+        out->aliases.ptr[out->aliases.n] =
+            *(const struct lambda_alias_configuration *)record->value;
     }
-    out->aliases.n = count;
+    out->next_marker = page.next_marker;
     return 0;
 }

@@ -315,39 +315,39 @@ int lambda_delete_provisioned_concurrency_config(
     return r;
 }
 
+static bool leads_to_version(void *ctx, const struct fn_record *r)
+{
+    return version_behind(ctx, r->qualifier) != NULL;
+}
+
 int lambda_list_provisioned_concurrency_configs(
     struct call *c, const struct lambda_list_provisioned_concurrency_configs_in *in,
     struct lambda_list_provisioned_concurrency_configs_out *out, struct err *err)
 {
     _cleanup_(lambda_look_end) struct lambda *l = lambda_look(c);
-    size_t max = (size_t)WIRE_GET(in, max_items, LAMBDA_PAGE_DEFAULT), n, count = 0;
-    struct fn_record **list;
+    struct fn_page page;
     struct fn_target t;
     int r = fn_find(l, c, in->function_name, STR_NULL, &t, err);
 
     if (r < 0)
         return r;
-    if (fn_records_sorted(c, t.fn, RECORD_PROVISIONED, &list, &n) < 0)
+    const struct fn_page_request asked = {FN_PAGE_ASKED(in), leads_to_version, t.fn};
+    r = fn_records_page(c, t.fn, RECORD_PROVISIONED, &asked, &page, err);
+    if (r < 0)
+        return r;
+    struct lambda_provisioned_concurrency_config_list_item *items = arena_new_array(
+        c->arena, struct lambda_provisioned_concurrency_config_list_item, page.n + 1);
+    if (!items)
         return err_set(err, -ENOMEM, "out of memory");
-    out->provisioned_concurrency_configs.ptr =
-        arena_new_array(c->arena, struct lambda_provisioned_concurrency_config_list_item, n + 1);
-    if (!out->provisioned_concurrency_configs.ptr)
-        return err_set(err, -ENOMEM, "out of memory");
-    for (size_t i = 0; i < n; i++) {
-        struct fn_version *v = version_behind(t.fn, list[i]->qualifier);
-        if (!v || page_skips(in->marker, list[i]->qualifier))
-            continue;
-        if (count == max) {
-            out->next_marker = arena_str(c->arena, list[i - 1]->qualifier);
-            break;
-        }
-        struct lambda_provisioned_concurrency_config_list_item *item =
-            &out->provisioned_concurrency_configs.ptr[count++];
-        const struct numbers numbers = numbers_of(c, list[i], v);
-        FILL_NUMBERS(item, numbers);
-        item->function_arn =
-            arena_printf(c->arena, "%.*s:%.*s", STR_ARG(t.fn->arn), STR_ARG(list[i]->qualifier));
+    for (size_t i = 0; i < page.n; i++) {
+        struct str qualifier = page.list[i]->qualifier;
+        const struct numbers numbers = numbers_of(c, page.list[i], version_behind(t.fn, qualifier));
+        FILL_NUMBERS(&items[i], numbers);
+        items[i].function_arn =
+            arena_printf(c->arena, "%.*s:%.*s", STR_ARG(t.fn->arn), STR_ARG(qualifier));
     }
-    out->provisioned_concurrency_configs.n = count;
+    out->provisioned_concurrency_configs.ptr = items;
+    out->provisioned_concurrency_configs.n = page.n;
+    out->next_marker = page.next_marker;
     return 0;
 }

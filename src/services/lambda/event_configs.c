@@ -174,32 +174,26 @@ int lambda_list_function_event_invoke_configs(
     struct lambda_list_function_event_invoke_configs_out *out, struct err *err)
 {
     _cleanup_(lambda_look_end) struct lambda *l = lambda_look(c);
-    size_t max = (size_t)WIRE_GET(in, max_items, LAMBDA_PAGE_DEFAULT), n, count = 0;
-    struct fn_record **list;
+    const struct fn_page_request asked = {FN_PAGE_ASKED(in), NULL, NULL};
+    struct fn_page page;
     struct fn_target t;
     int r = fn_find(l, c, in->function_name, STR_NULL, &t, err);
 
+    if (r == 0)
+        r = fn_records_page(c, t.fn, RECORD_ASYNC, &asked, &page, err);
     if (r < 0)
         return r;
-    if (fn_records_sorted(c, t.fn, RECORD_ASYNC, &list, &n) < 0)
+    struct lambda_function_event_invoke_config *configs =
+        arena_new_array(c->arena, struct lambda_function_event_invoke_config, page.n + 1);
+    if (!configs)
         return err_set(err, -ENOMEM, "out of memory");
-    out->function_event_invoke_configs.ptr =
-        arena_new_array(c->arena, struct lambda_function_event_invoke_config, n + 1);
-    if (!out->function_event_invoke_configs.ptr)
-        return err_set(err, -ENOMEM, "out of memory");
-    for (size_t i = 0; i < n; i++) {
-        const struct lambda_function_event_invoke_config *config = list[i]->value;
-        if (page_skips(in->marker, config->function_arn))
-            continue;
-        if (count == max) {
-            out->next_marker =
-                arena_str(c->arena, out->function_event_invoke_configs.ptr[count - 1].function_arn);
-            break;
-        }
-        fn_record_hold(c, list[i]);
-        out->function_event_invoke_configs.ptr[count++] = *config;
+    for (size_t i = 0; i < page.n; i++) {
+        fn_record_hold(c, page.list[i]);
+        configs[i] = *(const struct lambda_function_event_invoke_config *)page.list[i]->value;
     }
-    out->function_event_invoke_configs.n = count;
+    out->function_event_invoke_configs.ptr = configs;
+    out->function_event_invoke_configs.n = page.n;
+    out->next_marker = page.next_marker;
     return 0;
 }
 

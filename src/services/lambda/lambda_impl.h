@@ -151,9 +151,22 @@ int fn_version_of(const struct fn_target *t, struct fn_version **out, struct err
 struct fn_version *fn_version_number(const struct fn *f, uint64_t number);
 struct fn_record *fn_record_of(const struct fn *f, enum record_kind kind, struct str qualifier);
 int fn_not_found(struct err *err, struct str arn);
-// All records of a kind by qualifier, in the arena.
-int fn_records_sorted(struct call *c, const struct fn *f, enum record_kind kind,
-                      struct fn_record ***out, size_t *n);
+// A page of a function's records of a kind, by qualifier; in the arena.
+struct fn_page_request {
+    struct str marker;
+    int64_t max_items;                                   // 0: not said
+    bool (*shows)(void *ctx, const struct fn_record *r); // NULL: all
+    void *ctx;
+};
+// The beginning of one, from an input with marker and max_items.
+#define FN_PAGE_ASKED(in) (in)->marker, (in)->has_max_items ? (in)->max_items : 0
+struct fn_page {
+    struct fn_record **list;
+    size_t n;
+    struct str next_marker; // absent: there are no more
+};
+int fn_records_page(struct call *c, const struct fn *f, enum record_kind kind,
+                    const struct fn_page_request *asked, struct fn_page *out, struct err *err);
 // Whether the qualifier is an alias or a version of it ("" and $LATEST are).
 bool fn_qualifier_exists(const struct fn *f, struct str qualifier);
 struct fn *fn_get(struct lambda *l, struct str account, struct str region, struct str name);

@@ -3,30 +3,9 @@
 #include "services/logs/filter_pattern.h"
 
 #include "base/json.h"
+#include "base/wildcard.h"
 
 #include <stdlib.h>
-
-bool filter_wildcard_match(struct str pattern, struct str text)
-{
-    size_t p = 0, t = 0, star = SIZE_MAX, mark = 0;
-    while (t < text.len) {
-        if (p < pattern.len && pattern.ptr[p] == '*') {
-            star = p++;
-            mark = t;
-        } else if (p < pattern.len && pattern.ptr[p] == text.ptr[t]) {
-            p++;
-            t++;
-        } else if (star != SIZE_MAX) {
-            p = star + 1;
-            t = ++mark;
-        } else {
-            return false;
-        }
-    }
-    while (p < pattern.len && pattern.ptr[p] == '*')
-        p++;
-    return p == pattern.len;
-}
 
 bool filter_number(struct str s, double *out)
 {
@@ -86,7 +65,7 @@ static bool compare_numbers(double a, enum filter_compare compare, double b)
 static bool compare_text(const struct filter_node *n, struct str text, struct arena *scratch)
 {
     bool same =
-        n->regex ? regex_matches(n->regex, text, scratch) : filter_wildcard_match(n->text, text);
+        n->regex ? regex_matches(n->regex, text, scratch) : wildcard_match(n->text, text, 0);
     return n->compare == CMP_NE ? !same : n->compare == CMP_EQ && same;
 }
 

@@ -91,8 +91,6 @@ void filter_pattern_finishp(struct filter_pattern **p);
 bool filter_pattern_match(const struct filter_pattern *p, struct str message,
                           struct arena *scratch);
 
-// `*` in the pattern stands for any run of bytes.
-bool filter_wildcard_match(struct str pattern, struct str text);
 // A whole decimal number with optional fraction and exponent.
 bool filter_number(struct str s, double *out);
 
