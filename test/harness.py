@@ -12,6 +12,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import stat
 import subprocess
 import tempfile
@@ -50,6 +51,12 @@ def wait_until(condition, timeout=PATIENCE_S, what=None):
             raise AssertionError("not within %.0f s: %s" % (timeout, what or condition))
         time.sleep(pause)
         pause = min(pause * 1.5, 0.2)
+
+
+def free_port():
+    """A port of this host's loopback that nobody listens at now."""
+    with socket.create_server(("127.0.0.1", 0)) as s:
+        return s.getsockname()[1]
 
 
 def clean_environment(**more):

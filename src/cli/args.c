@@ -53,6 +53,15 @@ int args_parse(int argc, char **argv, const struct arg *table, unsigned n_table,
         a = find(table, n_table, word, equals ? (size_t)(equals - word) : strlen(word));
         if (!a)
             return err_set(err, -EINVAL, "there is no flag %s", word);
+        if (a->flag && a->value) {
+            *a->flag = true;
+            if (equals)
+                *a->value = equals + 1;
+            else if (i + 1 < argc && argv[i + 1][0] &&
+                     strspn(argv[i + 1], "0123456789") == strlen(argv[i + 1]))
+                *a->value = argv[++i];
+            continue;
+        }
         if (a->flag) {
             if (equals)
                 return err_set(err, -EINVAL, "%s takes no value", a->name);

@@ -17,7 +17,7 @@ struct arg_values {
 struct arg {
     const char *name;  // "--follow"
     const char *brief; // "-f" or NULL
-    bool *flag;        // one of these three is set
+    bool *flag;        // one of these three is set; flag and value: a number may follow
     const char **value;
     struct arg_values *values; // may be given again
 };

@@ -11,12 +11,14 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#define DEBUG_MS ((int64_t)7 * 24 * 3600 * 1000) // somebody thinks
 #define MAX_EVENT_BYTES ((size_t)16 << 20)
 
 struct invoke {
     struct client client;
     const char *qualifier;
-    bool async, dry_run, tail, times;
+    bool async, dry_run, tail, times, debug;
+    const char *debug_port;
 };
 
 static int read_event(struct invoke *v, const char *word, struct str *out, struct err *err)
@@ -83,6 +85,53 @@ static struct str invocation_path(struct invoke *v, const char *function)
     return path;
 }
 
+// Which port, and how to attach to it.
+static int prepare_debug(struct invoke *v, const char *function, struct err *err)
+{
+    struct http_client_response answer = {0};
+    const struct json_value *config = NULL;
+    const struct client_call call = {
+        .service = "lambda",
+        .method = "GET",
+        .target = client_function_path(&v->client, "2015-03-31", function, "/configuration"),
+    };
+    struct str runtime = STR("");
+    int r = client_call(&v->client, &call, &answer, err);
+
+    if (r == 0)
+        r = client_parse(&v->client, &answer, &config, err);
+    if (r == 0)
+        runtime = arena_str(&v->client.arena, json_get_or(config, "Runtime", STR("")));
+    http_client_response_finish(&answer);
+    if (r < 0)
+        return r;
+    bool python = str_starts(runtime, STR("python"));
+    if (!python && !str_starts(runtime, STR("nodejs")))
+        return err_set(err, -EINVAL,
+                       "%s is not a Python or Node.js function: only these can be "
+                       "debugged",
+                       function);
+    if (!v->debug_port)
+        v->debug_port = python ? "5678" : "9229";
+    fprintf(stderr, "%s waits for a debugger at 127.0.0.1:%s; no time limit runs.\n", function,
+            v->debug_port);
+    if (python)
+        fprintf(stderr,
+                "VS Code, in launch.json: {\"name\": \"lambkin\", \"type\": \"debugpy\", "
+                "\"request\": \"attach\", \"connect\": {\"host\": \"127.0.0.1\", \"port\": %s}, "
+                "\"pathMappings\": [{\"localRoot\": \"${workspaceFolder}\", \"remoteRoot\": "
+                "\"/var/task\"}]}\n",
+                v->debug_port);
+    else
+        fprintf(stderr,
+                "VS Code, in launch.json: {\"name\": \"lambkin\", \"type\": \"node\", \"request\": "
+                "\"attach\", \"address\": \"127.0.0.1\", \"port\": %s, \"localRoot\": "
+                "\"${workspaceFolder}\", \"remoteRoot\": \"/var/task\"}\n"
+                "Chrome: chrome://inspect; in a terminal: node inspect 127.0.0.1:%s\n",
+                v->debug_port, v->debug_port);
+    return 0;
+}
+
 static int invoke(struct invoke *v, const char *function, const char *event, struct err *err)
 {
     struct http_client_response answer = {0};
@@ -91,6 +140,8 @@ static int invoke(struct invoke *v, const char *function, const char *event, str
     int r;
 
     r = read_event(v, event, &body, err);
+    if (r == 0 && v->debug)
+        r = prepare_debug(v, function, err);
     if (r < 0)
         return r;
     const struct client_call call = {
@@ -102,8 +153,10 @@ static int invoke(struct invoke *v, const char *function, const char *event, str
                                                    : v->dry_run ? STR("DryRun")
                                                                 : STR("RequestResponse")},
                     {STR("x-amz-log-type"), v->tail ? STR("Tail") : STR("None")},
-                    {STR("content-type"), STR("application/json")}},
-        .n_headers = 3,
+                    {STR("content-type"), STR("application/json")},
+                    {STR("x-lambkin-debug"), str_from(v->debug ? v->debug_port : "")}},
+        .n_headers = v->debug ? 4 : 3,
+        .timeout_ms = v->debug ? DEBUG_MS : 0,
     };
     client_progress(&v->client, "running %s", function);
     r = client_call(&v->client, &call, &answer, err);
@@ -141,12 +194,17 @@ int invoke_main(int argc, char **argv)
         {.name = "--dry-run", .flag = &v.dry_run},
         {.name = "--tail", .flag = &v.tail},
         {.name = "--times", .flag = &v.times},
+        {.name = "--debug", .flag = &v.debug, .value = &v.debug_port},
     };
     if (args_parse(argc, argv, table, ARRAY_LEN(table), &words, &err) < 0) {
         cli_fail(&err);
         code = EXIT_USAGE;
     } else if (words.n < 1 || words.n > 2) {
         code = cli_verb_usage("invoke", EXIT_USAGE);
+    } else if (v.debug && (v.async || v.dry_run)) {
+        err_set(&err, -EINVAL, "--debug is for an invocation that is waited for");
+        cli_fail(&err);
+        code = EXIT_USAGE;
     } else {
         client_settle(&v.client);
         r = invoke(&v, words.words[0], words.n > 1 ? words.words[1] : NULL, &err);

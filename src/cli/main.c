@@ -40,14 +40,15 @@ const struct cli_verb cli_verbs[] = {
      "as\n"
      "python3.12, does as well. DIR is the current folder by default and must be empty.\n"},
     {"invoke", invoke_main, "FUNCTION [EVENT|@FILE|-]", "call a function and show what it answers",
-     CLIENT_FLAGS " --qualifier --async --dry-run --tail --times",
+     CLIENT_FLAGS " --qualifier --async --dry-run --tail --times --debug",
      "EVENT is JSON; @FILE reads a file, - standard input; without it the event is {}.\n"
      "  --qualifier Q     a version or an alias\n"
      "  --async           InvocationType Event\n"
      "  --dry-run         InvocationType DryRun\n"
      "  --tail            also show the log of this invocation, on standard error\n"
-     "  --times           also show where the time went, on standard error\n" CLIENT_HELP
-     "The exit code is 1 when the function failed.\n"},
+     "  --times           also show where the time went, on standard error\n"
+     "  --debug [PORT]    wait for a debugger before the function is loaded (Python, "
+     "Node.js)\n" CLIENT_HELP "The exit code is 1 when the function failed.\n"},
     {"logs", logs_main, "FUNCTION", "show a function's log", CLIENT_FLAGS " -f --since --filter",
      "  -f, --follow      go on as lines are written\n"
      "  --since TIME      such as 10m, 2h, 1d; default: everything\n"

@@ -101,6 +101,7 @@ void environment_free(struct environment *env)
     if (env->frozen && !env->unrestored)
         pool_set_frozen(env->pool, false);
     loop_timer_stop(h->loop, &env->timer);
+    debugger_close(env);
     telemetry_free(env);
     output_close(env);
     control_close(env);
@@ -366,6 +367,23 @@ void environment_extensions_moved(struct environment *env)
     }
 }
 
+// False: nobody can listen there, and INIT has failed.
+static bool debug(struct environment *env)
+{
+    struct err err = ERR_INIT;
+    char body[ERR_MESSAGE_BYTES + 128];
+
+    if (debugger_open(env, &env->debug_inside, &err) == 0)
+        return true;
+    snprintf(
+        body, sizeof(body),
+        "{\"errorType\":\"Debugger.PortNotFree\",\"errorMessage\":\"RequestId: %%s Error: cannot "
+        "%s\"}",
+        err.message);
+    environment_init_failed(env, STR("Debugger.PortNotFree"), str_from(body));
+    return false;
+}
+
 static void begin_init(struct environment *env)
 {
     int64_t limit_ms = runtime.config.init_timeout_ms;
@@ -386,8 +404,12 @@ static void begin_init(struct environment *env)
         report_start(env, env->inv);
         env->inv->deadline_ms = os_now_ms() + limit_ms;
     }
-    if (!env->function->debug)
+    if (env->function->debug_port) {
+        if (!debug(env))
+            return;
+    } else {
         environment_timer_start(env, limit_ms);
+    }
     if (env->function->bootstrap_missing) {
         environment_init_failed(
             env, STR("Runtime.InvalidEntrypoint"),
@@ -580,7 +602,7 @@ void environment_hand_over(struct environment *env, struct invocation *inv)
         report_start(env, inv);
     }
     deadline_ms = inv->deadline_ms;
-    if (env->function->debug)
+    if (env->function->debug_port)
         deadline_ms = os_now_ms() + 24 * 3600 * 1000;
     else
         environment_timer_start(env, env->function->timeout_ms);

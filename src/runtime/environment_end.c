@@ -24,6 +24,7 @@ void environment_kill(struct environment *env)
     telemetry_free(env);
     if (env->pool)
         pool_left(env->pool, env);
+    debugger_close(env);
     control_close(env);
     if (env->started && env->home->keeper_up)
         keeper_kill(env->home->keeper, env->id);

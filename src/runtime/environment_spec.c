@@ -22,6 +22,7 @@
 #define MAX_VARIABLES SANDBOX_MAX_ENV
 #define JAVA_FIRST_WITH_ARCHIVES 13 // JEP 350
 #define JAVA_SERIAL_MAPS_HEAP 21    // archived objects are for other collectors than G1, too
+#define DEBUGGER_MB 512
 
 struct variables {
     struct arena *arena;
@@ -368,6 +369,10 @@ static int fill_binding(const struct environment *env, struct arena *a, struct s
     struct str prefix = {runtime.code_prefix, runtime.code_prefix_len};
 
     *b = (struct sandbox_binding){.memory_mb = f->memory_mb, .tmp_mb = f->tmp_mb};
+    if (f->debug_port) // what a debugger needs inside is not the function's
+        b->memory_mb = f->memory_mb + DEBUGGER_MB < SANDBOX_MAX_MEMORY_MB
+                           ? f->memory_mb + DEBUGGER_MB
+                           : SANDBOX_MAX_MEMORY_MB;
     say_no_network(f);
     for (unsigned i = 0; f->network && i < runtime.n_outbound; i++)
         b->outbound[b->n_outbound++] = runtime.outbound[i];
@@ -438,7 +443,7 @@ int environment_spec_start(struct environment *env, struct arena *a, struct sand
         return env->interpreter ? fill_program(env, a, &spec->program, err) : 0;
     }
     spec->keep_on_exit = env->function->n_extensions > 0;
-    spec->ptrace_allowed = env->function->debug;
+    spec->ptrace_allowed = env->function->debug_port != 0;
     r = fill_binding(env, a, &spec->binding, err);
     if (r < 0 || env->function->bootstrap_missing)
         return r;
@@ -478,6 +483,8 @@ int environment_init_frame(struct environment *env, struct buf *out, struct err 
     jw_member_str(&w, "task_root", str_from(task_root(env)));
     jw_member_str(&w, "layer_root", str_from(layer_root(env)));
     jw_member_str(&w, "runtime_root", str_from(runtime_root(env)));
+    if (env->debug_inside)
+        jw_member_i64(&w, "debug_port", env->debug_inside);
     jw_key(&w, STR("env"));
     jw_object_begin(&w);
     for (unsigned i = 0; i < v->n; i++) {

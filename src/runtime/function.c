@@ -7,6 +7,8 @@
 #include <dirent.h>
 #include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 
 static atomic_uint_fast64_t last_generation;
@@ -82,7 +84,7 @@ static bool needs_own_start(const struct function_config *f)
         return true;
     if (f->layer_dir.len > 0 && exists_below(f->layer_dir, "extensions"))
         return true;
-    return f->debug || f->n_entrypoint > 0 || f->n_command > 0;
+    return f->n_entrypoint > 0 || f->n_command > 0;
 }
 
 static void find_extensions(struct function_config *f, struct str layer)
@@ -128,16 +130,26 @@ void function_config_seal(struct function_config *f)
     function_config_renew(f);
 }
 
-struct function_config *function_config_again(struct function_config *f)
+// Everything but the references and the pool; strings are shared.
+static struct function_config *copy_of(struct function_config *f)
 {
     size_t from = offsetof(struct function_config, generation);
-    struct function_config *again = function_config_new();
+    struct function_config *copy = function_config_new();
+
+    if (!copy)
+        return NULL;
+    memcpy((char *)copy + from, (const char *)f + from,
+           offsetof(struct function_config, pool) - from);
+    copy->shared = function_config_ref(f->shared ? f->shared : f);
+    return copy;
+}
+
+struct function_config *function_config_again(struct function_config *f)
+{
+    struct function_config *again = copy_of(f);
 
     if (!again)
         return NULL;
-    memcpy((char *)again + from, (const char *)f + from,
-           offsetof(struct function_config, pool) - from);
-    again->shared = function_config_ref(f->shared ? f->shared : f);
     again->own_start = again->bootstrap_in_layer = again->bootstrap_missing = false;
     again->n_extensions = 0;
     function_config_seal(again);
@@ -153,6 +165,20 @@ struct function_config *function_config_ref(struct function_config *f)
 {
     atomic_fetch_add_explicit(&f->refs, 1, memory_order_relaxed);
     return f;
+}
+
+struct function_config *function_config_debugged(struct function_config *f, uint16_t port)
+{
+    // What is sealed into f's own arena lives as long as f.
+    struct function_config *copy = copy_of(f);
+
+    if (!copy)
+        return NULL;
+    function_config_unref(copy->shared);
+    copy->shared = function_config_ref(f);
+    copy->own_start = true;
+    copy->debug_port = port;
+    return copy;
 }
 
 void function_config_unref(struct function_config *f)

@@ -61,7 +61,6 @@ struct function_config {
     bool tracing_active;
     bool snap_start; // ApplyOn PublishedVersions, and this is a published version
     bool network;    // outbound network granted
-    bool debug;      // timeout suspended (local loop)
 
     // PackageType Image: its root below <data-dir>/images, there is no code_dir then. The program
     // is the entrypoint's words and the command's; the first of them is an absolute path inside.
@@ -79,6 +78,9 @@ struct function_config {
     struct str extensions[FUNCTION_MAX_EXTENSIONS]; // names of files in /opt/extensions
     unsigned n_extensions;
     _Atomic(void *) pool; // where its environments are, once asked for
+    // Of function_config_debugged() only: no time limits, and a debugger may attach at that port of
+    // the host's loopback. 0: none.
+    uint16_t debug_port;
 };
 
 // NULL when out of memory. One reference, the caller's.
@@ -93,6 +95,8 @@ void function_config_renew(struct function_config *f);
 // Looks into code_dir and layer_dir (which are complete by now): may block on the disk.
 void function_config_seal(struct function_config *f);
 struct function_config *function_config_ref(struct function_config *f);
+// The same for one invocation under a debugger. NULL when out of memory.
+struct function_config *function_config_debugged(struct function_config *f, uint16_t port);
 void function_config_unref(struct function_config *f); // accepts NULL
 void function_config_unrefp(struct function_config **f);
 

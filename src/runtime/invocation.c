@@ -159,7 +159,10 @@ static void submit_here(struct home *h, struct invocation *inv)
     }
     inv->held_limit = p->limit;
     inv->held = (unsigned)held;
-    pool_submit(h, p, inv);
+    if (inv->debug_port)
+        debugger_submit(h, p, inv);
+    else
+        pool_submit(h, p, inv);
 }
 
 static void run_submit(struct loop_task *t)

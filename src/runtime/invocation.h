@@ -91,6 +91,8 @@ struct invocation {
     struct str tenant_id;               // absent: none
     bool want_tail;                     // X-Amz-Log-Type: Tail
     const struct invocation_sink *sink; // NULL: buffered
+    uint16_t debug_port;                // of this host's loopback, for a debugger; 0: none
+    const bool *client_gone; // with debug_port, on loop: the session ends when it turns true
     void (*done)(struct invocation *inv);
     void *user;
 

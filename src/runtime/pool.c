@@ -170,8 +170,8 @@ static void add_waiting(struct pool *p, struct invocation *inv, bool in_front)
 
 static bool is_current(const struct pool *p, const struct environment *env)
 {
-    return env->function->generation == p->function->generation && !p->forgotten &&
-           !atomic_load(&runtime.stopping);
+    return env->function->generation == p->function->generation && !env->function->debug_port &&
+           !p->forgotten && !atomic_load(&runtime.stopping);
 }
 
 static void retire_old(struct pool *p)

@@ -19,6 +19,7 @@
 #include <pthread.h>
 
 struct http_listener;
+struct debugger;
 struct environment;
 struct extensions;
 struct home;
@@ -275,6 +276,8 @@ struct environment {
     struct extensions *extensions; // NULL: none
     struct telemetry *telemetry;   // NULL: nobody subscribed, nor may
     const char *shutdown_reason;   // not told to the extensions yet
+    struct debugger *debugger;     // NULL: none
+    uint16_t debug_inside;         // where its bootstrap waits for a debugger; 0: nowhere
     bool runtime_ready; // the runtime is done with its part; extensions are not, or were not
     bool init_sent;
     bool graceful;  // SHUTDOWN, and its programs were given time
@@ -477,6 +480,12 @@ void report_subscription(struct environment *env, const char *name, unsigned aud
                          bool logs_api, bool again);
 void report_fault(struct environment *env, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
+
+// debugger.c: an environment of its own for an invocation under a debugger
+void debugger_submit(struct home *h, struct pool *p, struct invocation *inv);
+// Listens for debuggers; *inside: the port of the sandbox's loopback to pass them on to.
+int debugger_open(struct environment *env, uint16_t *inside, struct err *err);
+void debugger_close(struct environment *env);
 
 // platform_events.c: the same as events
 void platform_init_start(struct environment *env, const char *version);

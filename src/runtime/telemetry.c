@@ -70,6 +70,7 @@ static void end_batch(struct subscriber *s)
     if (!b)
         return;
     s->gathering = NULL;
+    s->due = false;
     if (b->items == 0 || b->body.failed) {
         s->dropped_records += b->items;
         s->dropped_bytes += b->body.len;
@@ -82,9 +83,19 @@ static void end_batch(struct subscriber *s)
     delivery_pump(s);
 }
 
+static bool has_room(const struct subscriber *s)
+{
+    return s->queued_bytes < TELEMETRY_QUEUE_BYTES;
+}
+
 static void on_gathered(struct loop_timer *t)
 {
-    end_batch((struct subscriber *)(void *)((char *)t - offsetof(struct subscriber, gather_timer)));
+    struct subscriber *s =
+        (struct subscriber *)(void *)((char *)t - offsetof(struct subscriber, gather_timer));
+
+    s->due = true;
+    if (has_room(s))
+        end_batch(s);
 }
 
 // ---- one event ---------------------------------------------------------------------------------
@@ -147,8 +158,7 @@ static void tell_dropped(struct subscriber *s)
 
 static void add(struct subscriber *s, const struct event *e)
 {
-    // With room that a batch's length may take once more: batches are queued whole.
-    bool room = s->queued_bytes < TELEMETRY_QUEUE_BYTES;
+    bool room = has_room(s); // for a batch, whatever its length
 
     if (s->gathering &&
         (is_full(s) || s->gathering->body.len + e->text.len > s->config.max_bytes)) {
@@ -166,7 +176,7 @@ static void add(struct subscriber *s, const struct event *e)
         return;
     }
     put_event(s, e);
-    if ((is_full(s) && room) || s->env->telemetry->ending)
+    if ((is_full(s) || s->env->telemetry->ending) && room)
         end_batch(s);
 }
 
@@ -186,7 +196,7 @@ void telemetry_delivered(struct subscriber *s, bool lost)
     batch_free(b);
     if (!lost)
         tell_dropped(s);
-    if (s->gathering && (is_full(s) || env->telemetry->ending))
+    if (s->gathering && has_room(s) && (is_full(s) || s->due || env->telemetry->ending))
         end_batch(s);
     delivery_pump(s);
     if (env->telemetry->ending && !telemetry_busy(env))

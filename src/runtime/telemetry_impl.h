@@ -60,6 +60,7 @@ struct subscriber {
     uint64_t request_hash; // of the subscription's body: the same again changes nothing
     size_t request_bytes;
     struct telemetry_batch *gathering;
+    bool due; // it is old enough, and goes as soon as there is room
     struct loop_timer gather_timer;
     struct telemetry_batch *queue, **queue_end; // the first is the one in delivery
     size_t queued_bytes;

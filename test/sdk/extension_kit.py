@@ -3,14 +3,18 @@
 EXT_EVENTS      what it registers for; "" for nothing
 EXT_SUBSCRIBE   a list of [path, body] that it PUTs, in order; the answers are kept
 EXT_LISTEN      "http" (default), "tcp", "" (nobody listens), "hang" (accepts, never answers)
+EXT_PORT        where it listens; default 4243, at sandbox.localdomain; others at 127.0.0.1
 EXT_DO          "crash-init", "exit-init", "twice", "late-subscribe", "hang-next", "crash-invoke",
                 "error-init", "error-exit", "stay" (ignores SIGTERM and SHUTDOWN),
                 "hold" (the listener answers once the function has said {"go": true}),
                 "noregister", "chatty" (prints at each event), "flood"
+EXT_KEEP        where it keeps what it got; default /tmp/probe
 
-What it got lies in /tmp/probe: batches.jsonl (a batch a line), answers.jsonl; the function reads
-them. What it has at SHUTDOWN it prints, as lines that begin with FINAL.
+There lie batches.jsonl (a batch a line) and answers.jsonl; the function reads them. What it has at SHUTDOWN it prints, as lines that begin with FINAL.
 """
+
+import re
+import urllib.request
 
 from harness import build_zip, unique_name, wait_until
 
@@ -19,11 +23,13 @@ import http.server, json, os, signal, socket, sys, threading, time, urllib.reque
 
 API = os.environ["AWS_LAMBDA_RUNTIME_API"]
 DO = os.environ.get("EXT_DO", "").split(",")
-os.makedirs("/tmp/probe", exist_ok=True)
+PORT = int(os.environ.get("EXT_PORT", "4243"))
+KEEP = os.environ.get("EXT_KEEP", "/tmp/probe") + "/"
+os.makedirs(KEEP, exist_ok=True)
 
 
 def keep(name, value):
-    with open("/tmp/probe/" + name, "a") as f:
+    with open(KEEP + name, "a") as f:
         f.write(json.dumps(value) + "\n")
 
 
@@ -41,7 +47,7 @@ def ask(method, path, body=None, **headers):
 class Listener(http.server.BaseHTTPRequestHandler):
     def take(self):
         body = self.rfile.read(int(self.headers["Content-Length"]))
-        while "hold" in DO and not os.path.exists("/tmp/probe/go"):
+        while "hold" in DO and not os.path.exists(KEEP + "go"):
             time.sleep(0.01)
         keep("batches.jsonl", {"method": self.command, "path": self.path,
                                "type": self.headers["Content-Type"], "events": json.loads(body)})
@@ -55,7 +61,7 @@ class Listener(http.server.BaseHTTPRequestHandler):
 
 
 def serve_tcp():
-    s = socket.create_server(("127.0.0.1", 4243))
+    s = socket.create_server(("127.0.0.1", PORT))
     while True:
         c, _ = s.accept()
         for line in c.makefile():
@@ -65,12 +71,12 @@ def serve_tcp():
 how = os.environ.get("EXT_LISTEN", "http")
 if how == "http":
     server = http.server.ThreadingHTTPServer(
-        ("sandbox.localdomain" if "plain" not in DO else "127.0.0.1", 4243), Listener)
+        ("sandbox.localdomain" if PORT == 4243 else "127.0.0.1", PORT), Listener)
     threading.Thread(target=server.serve_forever, daemon=True).start()
 elif how == "tcp":
     threading.Thread(target=serve_tcp, daemon=True).start()
 elif how == "hang":
-    hanging = socket.create_server(("127.0.0.1", 4243))
+    hanging = socket.create_server(("127.0.0.1", PORT))
 
 if "noregister" in DO:
     time.sleep(3600)
@@ -117,7 +123,7 @@ while True:
         if "stay" in DO:
             time.sleep(3600)
         time.sleep(0.2)  # what is on its way
-        with open("/tmp/probe/batches.jsonl") as f:
+        with open(KEEP + "batches.jsonl") as f:
             for line in f:
                 for e in json.loads(line)["events"]:
                     print("FINAL " + json.dumps(e), flush=True)
@@ -135,16 +141,18 @@ while True:
 READER = r'''
 import json, os, time
 
+KEEP = os.environ.get("EXT_KEEP", "/tmp/probe") + "/"
+
 def lines(name):
     try:
-        with open("/tmp/probe/" + name) as f:
+        with open(KEEP + name) as f:
             return [json.loads(line) for line in f.read().split("\n")[:-1]]
     except FileNotFoundError:
         return []
 
 def handler(event, context):
     if event.get("go"):
-        open("/tmp/probe/go", "w").close()
+        open(KEEP + "go", "w").close()
     for line in event.get("say", []):
         print(line)
     for _ in range(event.get("repeat", 0)):
@@ -169,21 +177,40 @@ def publish_probe(lam):
                                                                      VersionNumber=made["Version"])
 
 
-def http_to(path="/", **more):
-    return {"protocol": "HTTP", "URI": "http://sandbox.localdomain:4243" + path, **more}
+def http_to(path="/", port=4243, **more):
+    return {"protocol": "HTTP", "URI": "http://sandbox.localdomain:%d%s" % (port, path), **more}
 
 
 class Probe:
     """A function with the extension. call() is always answered by the environment of the first call:
-    another one is started when a call comes before the extension has asked for its next event."""
+    another one would be started for a call that comes before the extension asks for its next event,
+    so that is waited for."""
 
     def __init__(self, function):
         self.function, self.name, self.environment = function, function.name, None
-        self.invoke, self.log_lines = function.invoke, function.log_lines
+        self.log_lines = function.log_lines
+
+    def states(self):
+        """How many environments are in which state, as the daemon's metrics say."""
+        with urllib.request.urlopen(self.function.daemon.url + "/_lambkin/metrics", timeout=60) as r:
+            text = r.read().decode()
+        return {m[1]: int(m[2]) for m in re.finditer(
+            r'^lambkin_function_environments\{[^}]*function="%s"[^}]*state="(\w+)"[^}]*\} (\S+)$' % self.name,
+            text, re.M)}
+
+    def quiet(self):
+        def at_rest():
+            states = self.states()
+            return not states or states["busy"] + states["starting"] == 0
+        wait_until(at_rest, what="%s is at rest" % self.name)
+
+    def invoke(self, event=None, **more):
+        self.quiet()
+        return self.function.invoke(event, **more)
 
     def call(self, event=None):
-        def here():
-            answer = self.function.call(event)
-            self.environment = self.environment or answer["environment"]
-            return answer if answer["environment"] == self.environment else None
-        return wait_until(here)
+        self.quiet()
+        answer = self.function.call(event)
+        self.environment = self.environment or answer["environment"]
+        assert answer["environment"] == self.environment, "another environment was started"
+        return answer

@@ -1,11 +1,12 @@
 """The Telemetry and Logs APIs: what an extension inside is told, when, and what it is refused."""
 
 import json
+import os
 
 import pytest
 
 from extension_kit import READER, Probe, http_to, publish_probe
-from harness import wait_until
+from harness import free_port, wait_until
 
 TELEMETRY, LOGS = "/2022-07-01/telemetry", "/2020-08-15/logs"
 ALL = ["platform", "function", "extension"]
@@ -238,6 +239,21 @@ def test_a_subscriber_that_does_not_take_them(probe, daemon, listen):
         assert f.invoke({"repeat": 20000}, tail=False).error is None
     assert resident(daemon) - before < 64 << 20
     assert f.call()["batches"] == []
+
+
+@pytest.mark.parametrize("isolation", ["none", "rootless"])
+def test_other_degrees(probe, new_daemon, isolation):
+    """Rootless, the namespace is entered from the keeper's own user namespace. Without isolation the
+    sandbox's loopback is the host's."""
+    if isolation == "rootless" and os.getuid() != 0:
+        pytest.skip("not root: every other test is rootless")
+    d = new_daemon("--isolation", "none") if isolation == "none" else new_daemon(
+        "--isolation", "best-effort", user=64123)
+    port = free_port() if isolation == "none" else 4243
+    f = probe([(TELEMETRY, subscription(destination=http_to(port=port)))], on=d, variables={
+        "EXT_PORT": str(port), **({"EXT_KEEP": d.scratch + "/probe"} if isolation == "none" else {})})
+    f.call({"say": ["elsewhere"]})
+    assert "elsewhere" in [e["record"] for e in until(f, "platform.report", "function")]
 
 
 def resident(daemon):

@@ -738,6 +738,11 @@ async function main() {
     });
     process.on('beforeExit', () => whenLoopEmpty());
     become(init, spare);
+    if (init.debug_port) { // `lambkin invoke --debug`: nothing of the function runs before
+        const inspector = require('inspector');
+        inspector.open(init.debug_port, '127.0.0.1');
+        inspector.waitForDebugger();
+    }
     // A module that waits at its top level for something that never comes.
     whenLoopEmpty = () => process.exit(0);
     try {

@@ -451,6 +451,30 @@ def _search_path(init):
     sys.path[:] = [p for p in path if not (p in seen or seen.add(p))]
 
 
+def _await_debugger(port):
+    """`lambkin invoke --debug`: nothing of the function runs before a debugger is attached."""
+    os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")
+    before = sys.path[:]
+    try:
+        import debugpy
+    except ImportError:
+        import site
+
+        sys.path += site.getsitepackages()  # of the host's Python
+        try:
+            import debugpy
+        except ImportError:
+            raise _Fault(
+                "DebuggerNotFound",
+                "The module debugpy is neither in the function's package, nor in a layer, nor "
+                "installed for %s (%s -m pip install debugpy)" % (sys.executable, sys.executable),
+            )
+    debugpy.configure(subProcess=False)
+    debugpy.listen(("127.0.0.1", port))
+    sys.path[:] = before
+    debugpy.wait_for_client()
+
+
 def _find_handler(handler):
     module_name, dot, function_name = handler.rpartition(".")
     if not dot:
@@ -623,6 +647,8 @@ def _main():
     init = _loads(str(body, "utf-8"))
     try:
         _become(init, spare)
+        if init.get("debug_port"):
+            _await_debugger(init["debug_port"])
         handler = _find_handler(os.environ.get("_HANDLER") or init["handler"])
     except _Fault as e:
         error = _describe(e.kind, e.message, e.trace)

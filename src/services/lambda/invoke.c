@@ -21,6 +21,8 @@
 // A payload up to this long is checked on the loop.
 #define LOOP_CHECK_BYTES ((size_t)128 << 10)
 
+static const struct aws_error access_denied = {"AccessDeniedException", NULL, 403, true};
+
 // --- which function ---
 
 static int pick_version(const struct fn_target *t, struct str *version, bool *fixed)
@@ -144,6 +146,31 @@ static int read_headers(struct invoke *i, struct err *err)
     }
     i->inv.trace_id = http_header_get(req, STR("x-amzn-trace-id"));
     i->inv.tenant_id = http_header_get(req, STR("x-amz-tenant-id"));
+    return 0;
+}
+
+// `lambkin invoke --debug`: a port of this host's loopback becomes a way into the function, so only
+// its owner may ask for it, and never from inside of a function.
+static int read_debug(struct invoke *i, const struct function_config *f, struct err *err)
+{
+    const struct call *c = i->call;
+    struct str port = http_header_get(c->http, STR("x-lambkin-debug"));
+    bool owner = c->principal.kind == PRINCIPAL_ROOT || c->principal.kind == PRINCIPAL_USER ||
+                 c->principal.kind == PRINCIPAL_ROLE;
+    int64_t n;
+
+    if (str_is_null(port))
+        return 0;
+    if (!owner || !str_is_null(c->http->origin) || !str_eq(c->principal.account, f->account))
+        return err_aws(err, &access_denied, "Only the account that owns a function may debug it.");
+    if (i->type != INVOKE_SYNC || i->streaming)
+        return err_aws(err, &LAMBDA_INVALID_PARAMETER_VALUE_EXCEPTION,
+                       "Only a synchronous invocation can be debugged.");
+    if (str_to_i64(port, &n) < 0 || n < 1 || n > UINT16_MAX)
+        return err_aws(err, &LAMBDA_INVALID_PARAMETER_VALUE_EXCEPTION,
+                       "X-Lambkin-Debug is a port from 1 to 65535.");
+    i->inv.debug_port = (uint16_t)n;
+    i->inv.client_gone = &c->http->client_gone;
     return 0;
 }
 
@@ -352,6 +379,11 @@ static int begin(struct invoke *i, struct str name, struct err *err)
     r = resolve(l, c, decoded, qualifier, &t, &i->inv.function, &fixed, err);
     if (r < 0)
         return r;
+    r = read_debug(i, i->inv.function, err);
+    if (r < 0) {
+        function_config_unref(i->inv.function);
+        return r;
+    }
     i->inv.invoked_arn = t.arn;
     i->qualifier = str_is_null(t.qualifier) ? STR_NULL : arena_str(c->arena, t.qualifier);
     return 0;

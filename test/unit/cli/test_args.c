@@ -10,7 +10,8 @@
 #include <cmocka.h>
 
 struct parsed {
-    bool follow;
+    bool follow, debug;
+    const char *port;
     const char *since;
     struct arg_values env;
     struct arg_words words;
@@ -23,6 +24,7 @@ static int parse(struct parsed *p, const char *const *argv)
         {.name = "--follow", .brief = "-f", .flag = &p->follow},
         {.name = "--since", .value = &p->since},
         {.name = "--env", .values = &p->env},
+        {.name = "--debug", .flag = &p->debug, .value = &p->port},
     };
     int argc = 0;
 
@@ -47,6 +49,26 @@ static void test_flags_and_words_in_any_order(void **state)
     assert_string_equal(p.env.values[1], "Y=2");
     assert_int_equal(p.words.n, 2);
     assert_string_equal(p.words.words[1], "b");
+}
+
+static void test_a_number_may_follow(void **state)
+{
+    struct parsed p;
+
+    (void)state;
+    assert_int_equal(PARSE(&p, "--debug", "5678", "hello"), 0);
+    assert_true(p.debug);
+    assert_string_equal(p.port, "5678");
+    assert_int_equal(p.words.n, 1);
+    assert_int_equal(PARSE(&p, "hello", "--debug", "{}"), 0);
+    assert_true(p.debug);
+    assert_null(p.port);
+    assert_int_equal(p.words.n, 2);
+    assert_int_equal(PARSE(&p, "hello", "--debug"), 0);
+    assert_true(p.debug && !p.port);
+    assert_int_equal(PARSE(&p, "--debug=99", "1"), 0);
+    assert_string_equal(p.port, "99");
+    assert_int_equal(p.words.n, 1);
 }
 
 static void test_two_dashes_end_the_flags(void **state)
@@ -78,6 +100,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_flags_and_words_in_any_order),
+        cmocka_unit_test(test_a_number_may_follow),
         cmocka_unit_test(test_two_dashes_end_the_flags),
         cmocka_unit_test(test_mistakes_are_named),
     };
