@@ -62,6 +62,11 @@ const struct cli_verb cli_verbs[] = {
      "  --once            print once, also on a terminal\n" CLIENT_HELP},
     {"routes", routes_main, "", "what answers where: function URLs, APIs, domains", CLIENT_FLAGS,
      CLIENT_HELP},
+    {"trace", trace_main, "[REQUEST-ID]", "where the time of requests to URLs and APIs went",
+     CLIENT_FLAGS,
+     "The newest 20 requests, or the one whose answer had this apigw-requestid or\n"
+     "x-amzn-requestid. Gateway, authorizer and integration add up to the total; function and\n"
+     "init are parts of the integration.\n" CLIENT_HELP},
     {"events", events_main, "", "asynchronous events that wait, and those that failed",
      CLIENT_FLAGS, CLIENT_HELP},
     {"replay", replay_main, "ID…", "call failed events again", CLIENT_FLAGS, CLIENT_HELP},

@@ -44,6 +44,7 @@ int events_main(int argc, char **argv);
 int replay_main(int argc, char **argv);
 int queues_main(int argc, char **argv);
 int routes_main(int argc, char **argv);
+int trace_main(int argc, char **argv);
 int doctor_main(int argc, char **argv);
 int runtime_main(int argc, char **argv);
 int completion_main(int argc, char **argv);

@@ -31,8 +31,9 @@ struct api_request {
     enum http_authorizer authorized;
     struct str authorizer; // as struct http_event has it
     struct str principal_arn;
-    int64_t began_ns, integration_ns; // for logs: when it came, when the integration was asked
-    const char *error;                // "Unauthorized", for logs
+    // For logs and traces: when it came, when its authorizer and its integration were asked.
+    int64_t began_ns, authorizer_ns, integration_ns;
+    const char *error; // "Unauthorized", for logs
     struct str integration_error;
     int integration_status;   // what the integration answered, before it was mapped
     struct str base_path;     // of the custom domain's mapping
@@ -49,8 +50,6 @@ struct api_request {
     struct str answer_body;
 
     struct lambda_proxy proxy;
-    struct invocation authorizer_invocation;
-    struct lambda_target authorizer_target;
     struct buf authorizer_event;
     struct str identities[8]; // what the authorizer's identity sources say
     struct str identity;      // all of them: key of the cache

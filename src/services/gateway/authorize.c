@@ -14,7 +14,9 @@
 #include "services/gateway/jwt.h"
 
 #include <errno.h>
+#include <stdlib.h>
 
+#define AUTHORIZER_TIMEOUT_MS 10000 // API Gateway's limit for Lambda authorizers
 #define MAX_EVENT_BYTES ((size_t)4 << 20)
 #define MAX_CONTEXT_BYTES ((size_t)256 << 10)
 
@@ -317,19 +319,57 @@ static void decided(struct api_request *r, const struct authorizer_decision *d)
     api_authorized(r);
 }
 
+// An authorizer that was asked. It has memory of its own, for the function goes on after its time
+// has passed and the request was answered.
+struct authorizer_call {
+    struct invocation invocation;
+    struct lambda_target target;
+    struct buf event;
+    struct loop_timer timer;
+    struct api_request *request; // NULL: nobody waits any more
+};
+
+static void authorizer_failed(struct api_request *r)
+{
+    r->error = "Authorizer error";
+    api_refuse(r, 500, "Internal Server Error");
+}
+
+static void authorizer_call_free(struct authorizer_call *k)
+{
+    invocation_finish(&k->invocation);
+    if (k->target.config)
+        function_config_unref(k->target.config);
+    buf_finish(&k->event);
+    free(k);
+}
+
+static void authorizer_late(struct loop_timer *t)
+{
+    struct authorizer_call *k =
+        (struct authorizer_call *)((char *)t - offsetof(struct authorizer_call, timer));
+    struct api_request *r = k->request;
+
+    k->request = NULL;
+    authorizer_failed(r);
+}
+
 static void authorizer_done(struct invocation *inv)
 {
-    struct api_request *r = inv->user;
-    const struct api_authorizer *a = r->route->authorizer;
+    struct authorizer_call *k = inv->user;
+    struct api_request *r = k->request;
     struct authorizer_decision d = {0};
 
+    if (!r) {
+        authorizer_call_free(k);
+        return;
+    }
+    const struct api_authorizer *a = r->route->authorizer;
+    loop_timer_stop(r->http->loop, &k->timer);
     int rc = inv->status == INVOCATION_OK ? read_decision(r, inv->response, &d) : -EINVAL;
-    invocation_finish(inv);
-    function_config_unref(r->authorizer_target.config);
-    buf_finish(&r->authorizer_event);
+    authorizer_call_free(k);
     if (rc < 0) {
-        r->error = "Authorizer error";
-        api_refuse(r, 500, "Internal Server Error");
+        authorizer_failed(r);
         return;
     }
     if (a->ttl_s > 0 && r->identity.len > 0)
@@ -337,11 +377,42 @@ static void authorizer_done(struct invocation *inv)
     decided(r, &d);
 }
 
+static void ask_authorizer(struct api_request *r)
+{
+    const struct api_authorizer *a = r->route->authorizer;
+    struct authorizer_call *k = calloc(1, sizeof(*k));
+    struct err err = ERR_INIT;
+
+    buf_init(&r->authorizer_event, MAX_EVENT_BYTES);
+    int rc = k ? authorizer_event(r, &err) : -ENOMEM;
+    if (rc == 0)
+        rc = lambda_resolve(r->c->engine, a->function.account, a->function.region, a->function.name,
+                            a->function.qualifier, &k->target, &err);
+    if (rc < 0) {
+        buf_finish(&r->authorizer_event);
+        free(k);
+        authorizer_failed(r);
+        return;
+    }
+    k->event = r->authorizer_event;
+    k->request = r;
+    k->invocation = (struct invocation){
+        .loop = r->http->loop,
+        .function = k->target.config,
+        .payload = buf_str(&k->event),
+        .invoked_arn = str_from(k->target.arn),
+        .done = authorizer_done,
+        .user = k,
+    };
+    loop_timer_start(r->http->loop, &k->timer,
+                     engine_scaled_ms(r->c->engine, AUTHORIZER_TIMEOUT_MS), authorizer_late);
+    invocation_submit(&k->invocation);
+}
+
 static void authorize_function(struct api_request *r)
 {
     const struct api_authorizer *a = r->route->authorizer;
     struct authorizer_decision d;
-    struct err err = ERR_INIT;
 
     r->identity = identity_of(r);
     if (!r->identity.ptr) {
@@ -353,28 +424,13 @@ static void authorize_function(struct api_request *r)
         decided(r, &d);
         return;
     }
-    buf_init(&r->authorizer_event, MAX_EVENT_BYTES);
-    if (authorizer_event(r, &err) < 0 ||
-        lambda_resolve(r->c->engine, a->function.account, a->function.region, a->function.name,
-                       a->function.qualifier, &r->authorizer_target, &err) < 0) {
-        buf_finish(&r->authorizer_event);
-        r->error = "Authorizer error";
-        api_refuse(r, 500, "Internal Server Error");
-        return;
-    }
-    r->authorizer_invocation = (struct invocation){
-        .loop = r->http->loop,
-        .function = r->authorizer_target.config,
-        .payload = buf_str(&r->authorizer_event),
-        .invoked_arn = str_from(r->authorizer_target.arn),
-        .done = authorizer_done,
-        .user = r,
-    };
-    invocation_submit(&r->authorizer_invocation);
+    ask_authorizer(r);
 }
 
 void api_authorize(struct api_request *r)
 {
+    if (r->route->authorization != AUTHORIZATION_NONE)
+        r->authorizer_ns = os_mono_ns();
     switch (r->route->authorization) {
     case AUTHORIZATION_NONE:
         api_authorized(r);

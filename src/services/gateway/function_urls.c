@@ -5,8 +5,10 @@
 #include "engine/auth.h"
 #include "engine/engine.h"
 #include "engine/sites.h"
+#include "os/time.h"
 #include "services/gateway/cors.h"
 #include "services/gateway/lambda_proxy.h"
+#include "services/gateway/request_trace.h"
 
 #include <errno.h>
 
@@ -17,7 +19,48 @@ struct url_call {
     struct lambda_url url;
     struct cors cors;
     bool has_cors;
+    int64_t began_ns, function_ns; // when it came, when the function was asked
 };
+
+// ---- traces
+// --------------------------------------------------------------------------------------
+
+static uint32_t us_since(int64_t from_ns)
+{
+    int64_t us = from_ns > 0 ? (os_mono_ns() - from_ns) / 1000 : 0;
+
+    return us > UINT32_MAX ? UINT32_MAX : (uint32_t)us;
+}
+
+static void fill_trace(const struct lambda_proxy *p, int status, struct request_trace *t)
+{
+    const struct url_call *u = p->user;
+
+    *t = (struct request_trace){
+        .at_ms = p->event.now_ms,
+        .status = status,
+        .total_us = us_since(u->began_ns),
+        .integration_us = us_since(u->function_ns),
+    };
+    request_trace_text(t->id, sizeof(t->id), p->event.request_id);
+    request_trace_text(t->method, sizeof(t->method), p->event.http->method);
+    request_trace_text(t->where, sizeof(t->where),
+                       arena_printf(&p->event.http->arena, "%.*s%.*s",
+                                    STR_ARG(p->event.domain_name), STR_ARG(p->event.raw_path)));
+    request_trace_function(t, p);
+}
+
+static void finished(struct lambda_proxy *p, int status, size_t body_bytes)
+{
+    struct request_trace t;
+    (void)body_bytes;
+
+    fill_trace(p, status, &t);
+    request_trace_add(&t);
+}
+
+// ---- answers
+// -------------------------------------------------------------------------------------
 
 static void respond_message(struct http_request *req, int status, const char *message)
 {
@@ -44,6 +87,7 @@ static void fail(struct lambda_proxy *p, enum proxy_failure why, const char *det
     struct http_request *req = p->event.http;
 
     (void)detail;
+    finished(p, answers[why].status, 0);
     if (why == PROXY_FUNCTION_ERROR || why == PROXY_MALFORMED) {
         http_respond_text(req, answers[why].status, STR("application/json"),
                           STR("Internal Server Error"));
@@ -72,12 +116,15 @@ static void decorate(struct lambda_proxy *p, struct http_result *r)
             cors_headers(&req->arena, &u->cors, req, false, all, &r->n_headers);
         }
     }
-    struct http_header *more = arena_new_array(&req->arena, struct http_header, r->n_headers + 1);
+    struct http_header *more = arena_new_array(&req->arena, struct http_header, r->n_headers + 2);
     if (!more)
         return;
     for (unsigned i = 0; i < r->n_headers; i++)
         more[i] = r->headers[i];
     more[r->n_headers++] = (struct http_header){STR("x-amzn-requestid"), p->event.request_id};
+    struct request_trace t;
+    fill_trace(p, r->status, &t);
+    request_trace_header(req, &t, &req->arena, more, &r->n_headers);
     r->headers = more;
 }
 
@@ -95,6 +142,7 @@ static void serve(struct url_call *u, struct call *c, struct str raw_path)
     struct http_request *req = c->http;
     struct err err = ERR_INIT;
 
+    u->began_ns = os_mono_ns();
     u->has_cors = cors_read(c->arena, u->url.cors_json, &u->cors);
     if (u->has_cors && cors_is_preflight(req)) {
         preflight(u, req);
@@ -134,8 +182,10 @@ static void serve(struct url_call *u, struct call *c, struct str raw_path)
         .trace_id = http_header_get(req, STR("x-amzn-trace-id")),
         .fail = fail,
         .decorate = decorate,
+        .finished = finished,
         .user = u,
     };
+    u->function_ns = os_mono_ns();
     lambda_proxy_start(&u->proxy);
 }
 

@@ -8,6 +8,7 @@
 #include "os/time.h"
 #include "services/gateway/connections.h"
 #include "services/gateway/parameter_mapping.h"
+#include "services/gateway/request_trace.h"
 #include "services/gateway/service_integration.h"
 #include "services/gateway/websocket_api.h"
 
@@ -16,8 +17,51 @@
 // ---- answers
 // -------------------------------------------------------------------------------------
 
+static uint32_t us_between(int64_t from_ns, int64_t to_ns)
+{
+    int64_t us = from_ns > 0 && to_ns > from_ns ? (to_ns - from_ns) / 1000 : 0;
+
+    return us > UINT32_MAX ? UINT32_MAX : (uint32_t)us;
+}
+
+// As far as the request has come.
+static void fill_trace(const struct api_request *r, int status, struct request_trace *t)
+{
+    int64_t now = os_mono_ns();
+    struct arena *a = r->c->arena;
+
+    *t = (struct request_trace){
+        .at_ms = r->c->now_ms,
+        .status = status,
+        .total_us = us_between(r->began_ns, now),
+        .authorizer_us = us_between(r->authorizer_ns, r->integration_ns ? r->integration_ns : now),
+        .integration_us = us_between(r->integration_ns, now),
+    };
+    request_trace_text(t->id, sizeof(t->id), r->c->request_id);
+    request_trace_text(t->method, sizeof(t->method), r->http->method);
+    request_trace_text(t->where, sizeof(t->where),
+                       arena_printf(a, "%.*s%.*s", STR_ARG(r->domain_name), STR_ARG(r->raw_path)));
+    if (r->route)
+        request_trace_text(t->route, sizeof(t->route), r->route->key);
+    if (r->proxy.function.ptr)
+        request_trace_function(t, &r->proxy);
+}
+
+static void add_timing(const struct api_request *r, int status, struct http_header *headers,
+                       unsigned *n)
+{
+    struct request_trace t;
+
+    fill_trace(r, status, &t);
+    request_trace_header(r->http, &t, r->c->arena, headers, n);
+}
+
 void api_answered(struct api_request *r, int status, size_t body_bytes)
 {
+    struct request_trace t;
+
+    fill_trace(r, status, &t);
+    request_trace_add(&t);
     access_log_write(r, status, body_bytes);
     call_done(r->c, status);
     api_unref(r->api);
@@ -30,6 +74,7 @@ void api_decorate(struct api_request *r, int *status, struct http_header *header
     if (r->route && r->route->integration)
         map_response(r, status, headers, n, body);
     headers[(*n)++] = (struct http_header){STR("apigw-requestid"), r->c->request_id};
+    add_timing(r, *status, headers, n);
     if (!r->api->has_cors)
         return;
     unsigned kept = 0;
@@ -50,6 +95,7 @@ void api_refuse(struct api_request *r, int status, const char *message)
     headers[response.n_headers++] =
         (struct http_header){STR("content-type"), STR("application/json")};
     headers[response.n_headers++] = (struct http_header){STR("apigw-requestid"), r->c->request_id};
+    add_timing(r, status, headers, &response.n_headers);
     if (r->api->has_cors)
         cors_headers(r->c->arena, &r->api->cors, http, false, headers, &response.n_headers);
     response.body = arena_printf(r->c->arena, "{\"message\":\"%s\"}", message);

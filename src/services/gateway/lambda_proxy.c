@@ -83,6 +83,8 @@ static void answer_buffered(struct lambda_proxy *p, const struct invocation *inv
     struct http_result result;
     struct err err = ERR_INIT;
 
+    p->times = inv->times;
+    p->start = inv->start;
     switch (inv->status) {
     case INVOCATION_OK:
         if (http_result_parse(&p->event.http->arena, inv->response, p->format, &result, &err) < 0)
@@ -226,6 +228,8 @@ static void done_streamed(struct invocation *inv)
         done_buffered(inv);
         return;
     }
+    p->times = inv->times;
+    p->start = inv->start;
     if (p->finished)
         p->finished(p, p->status, p->sent_bytes);
     release(p);

@@ -46,6 +46,9 @@ struct lambda_proxy {
     bool in_prelude, begun;
     int status;
     size_t sent_bytes;
+    // What the function's invocation said, once it was done.
+    struct invocation_times times;
+    enum invocation_start start;
     struct work work;
     struct loop_task task;
     struct err err;

@@ -168,6 +168,29 @@ static struct str get_integration_latency(struct api_request *r)
     return r->integration_ns ? number(r, (os_mono_ns() - r->integration_ns) / 1000000) : STR_NULL;
 }
 
+static struct str get_authorizer_latency(struct api_request *r)
+{
+    int64_t until = r->integration_ns ? r->integration_ns : os_mono_ns();
+
+    return r->authorizer_ns ? number(r, (until - r->authorizer_ns) / 1000000) : STR_NULL;
+}
+static struct str get_authorizer_status(struct api_request *r)
+{
+    return r->authorizer_ns ? number(r, r->integration_ns ? 200 : r->status) : STR_NULL;
+}
+static struct str get_authorizer_error(struct api_request *r)
+{
+    return r->authorizer_ns && !r->integration_ns ? str_from(r->error) : STR_NULL;
+}
+static struct str get_function_latency(struct api_request *r)
+{
+    return r->proxy.times.handler_us ? number(r, r->proxy.times.handler_us / 1000) : STR_NULL;
+}
+static struct str get_init_latency(struct api_request *r)
+{
+    return r->proxy.times.init_us ? number(r, r->proxy.times.init_us / 1000) : STR_NULL;
+}
+
 static const struct variable context_variables[] = {
     {"requestId", get_request_id},
     {"extendedRequestId", get_request_id},
@@ -207,6 +230,12 @@ static const struct variable context_variables[] = {
     {"responseLatency", get_latency},
     {"integrationLatency", get_integration_latency},
     {"integration.latency", get_integration_latency},
+    {"authorizer.latency", get_authorizer_latency},
+    {"authorizer.status", get_authorizer_status},
+    {"authorizer.error", get_authorizer_error},
+    // Ours: what of the integration's latency was the function's own.
+    {"lambkin.functionLatency", get_function_latency},
+    {"lambkin.initLatency", get_init_latency},
 };
 
 static struct str context_value(struct api_request *r, struct str name)

@@ -7,6 +7,7 @@
 #include "services/gateway/http_api.h"
 #include "services/gateway/jwt.h"
 #include "services/gateway/kinds.h"
+#include "services/gateway/request_trace.h"
 #include "services/gateway/routes_page.h"
 #include "wire/gen/apigatewayv2.h"
 #include "wire/gen/apigatewayv2_handlers.h"
@@ -31,6 +32,8 @@ static int start(struct engine *e, struct err *err)
         r = function_urls_register(e, err);
     if (r == 0)
         r = http_api_register(e, err);
+    if (r == 0)
+        r = request_trace_register(e, err);
     return r == 0 ? routes_page_register(e, err) : r;
 }
 
