@@ -58,8 +58,7 @@ static int check_outbound(struct str list, struct err *err)
 {
     struct err why = ERR_INIT;
     struct str part;
-    uint32_t network;
-    unsigned bits;
+    struct outbound_network network;
     char one[64];
 
     while (str_next(&list, ',', &part)) {
@@ -67,7 +66,7 @@ static int check_outbound(struct str list, struct err *err)
         if (part.len == 0)
             continue;
         snprintf(one, sizeof(one), "%.*s", STR_ARG(part)); // cut short it is no network either
-        if (outbound_parse(one, &network, &bits, &why) < 0)
+        if (outbound_parse(one, &network, &why) < 0)
             return err_set(err, -EINVAL, "outbound-networks: %s", why.message);
     }
     return 0;

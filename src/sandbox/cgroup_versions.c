@@ -230,8 +230,9 @@ static int v2_cpu(int dir, const char *group, const struct cgroup_limits *l)
 
 static int v2_memory(int dir, const char *group, const struct cgroup_limits *l)
 {
-    // High first: at no moment may more be taken unseen.
-    cgroup_write_u64(dir, group, "memory.high", l->memory_bytes);
+    // High first: at no moment may more be taken unseen. Somewhat above the limit: a sandbox that
+    // is slowed down right at it would never get to where one can tell that it holds too much.
+    cgroup_write_u64(dir, group, "memory.high", l->memory_bytes + l->memory_bytes / 16);
     int r = cgroup_write_u64(dir, group, "memory.max", l->memory_bytes + l->tmp_bytes);
     if (r == 0 && !l->tmp_bytes) // exactly the limit: nothing to slow down for
         cgroup_write(dir, group, "memory.high", "max");
@@ -284,17 +285,18 @@ static uint64_t v2_memory_used(struct cgroup_tree *t, const char *group)
     return number_in(t->dirs[CGROUP_MEMORY], group, "memory.current");
 }
 
+// With the kernel's own memory, as the kernel's limit has it.
 static uint64_t v2_memory_held(struct cgroup_tree *t, const char *group, uint64_t tmp_bytes)
 {
-    static const char *const kernels[] = {"kernel_stack", "pagetables", "percpu", "sock",
-                                          "slab_unreclaimable"};
+    static const char *const reclaimable[] = {"active_file", "inactive_file", "slab_reclaimable"};
     char text[8192];
-    uint64_t kernel = 0;
+    uint64_t held = v2_memory_used(t, group);
     if (cgroup_read(t->dirs[CGROUP_MEMORY], group, "memory.stat", text, sizeof(text)) < 0)
         return 0;
-    for (size_t i = 0; i < ARRAY_LEN(kernels); i++)
-        kernel += cgroup_number(text, kernels[i]);
-    return cgroup_number(text, "anon") + less(cgroup_number(text, "shmem"), tmp_bytes) + kernel;
+    for (size_t i = 0; i < ARRAY_LEN(reclaimable); i++)
+        held = less(held, cgroup_number(text, reclaimable[i]));
+    uint64_t shmem = cgroup_number(text, "shmem");
+    return less(held, tmp_bytes < shmem ? tmp_bytes : shmem);
 }
 
 static int v2_freeze(struct cgroup_tree *t, const char *group, bool frozen)

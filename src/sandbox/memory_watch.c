@@ -131,7 +131,7 @@ static void look_at(struct keeper *k, struct slot *s)
     if (ops->version == 2) {
         bool has_files = tmp > TMP_STEP_BYTES / 64;
         ops->slow_from(&k->cgroups, s->group,
-                       m->memory_bytes + (has_files ? tmp + TMP_STEP_BYTES : 0));
+                       m->memory_bytes + (has_files ? tmp + TMP_STEP_BYTES : m->memory_bytes / 16));
         above = above && has_files; // without files the kernel reclaims down to the memory
     } else if (!m->asked) {
         ask_pid1(s, k);

@@ -2,10 +2,10 @@
 //
 // A user-mode stack (pasta, Debian package passt) lends the sandbox's network namespace a tap
 // device and carries its connections through ordinary sockets of the host. What may be reached is
-// decided by the namespace's routes, which the function cannot change: only listed networks have
-// one; the host's own addresses and the metadata address are rejected unless listed by themselves.
-// IPv4 only. Destinations are networks: ports cannot be told apart by routes, so "10.0.0.0/8:443"
-// is refused rather than widened.
+// decided inside that namespace, by what the function cannot change: only listed networks have a
+// route, which answers at once, and a packet filter drops whatever finds another way
+// (outbound_filter.h). The host's own addresses, link-local ones and the metadata services' are
+// rejected unless listed by themselves.
 #ifndef LAMBKIN_SANDBOX_OUTBOUND_H
 #define LAMBKIN_SANDBOX_OUTBOUND_H
 
@@ -21,8 +21,16 @@ struct outbound {
     char file[600]; // the namespace, mounted where the stack finds it
 };
 
-// One destination: "CIDR", "CIDR:*" or an address. -EINVAL, or -EOPNOTSUPP for a port.
-int outbound_parse(const char *text, uint32_t *network, unsigned *bits, struct err *err);
+struct outbound_network {
+    int family; // AF_INET, AF_INET6
+    uint8_t address[16];
+    unsigned bits;
+    uint16_t port; // TCP and UDP; 0: any, and any protocol
+};
+
+// One destination: "10.0.0.0/8", "192.0.2.7:443", "2001:db8::/32", "[2001:db8::/32]:443"; a port
+// "*" is any. -EINVAL.
+int outbound_parse(const char *text, struct outbound_network *out, struct err *err);
 // folder: a place only the keeper sees; sandbox: its pid 1. own_ns: the way back. Blocks for the
 // stack's start, some 20 ms.
 int outbound_start(struct outbound *o, const char *folder, unsigned number, pid_t sandbox,

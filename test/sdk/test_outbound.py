@@ -21,34 +21,79 @@ from harness import make_function, unique_name, wait_until
 # Of the range for benchmarks (RFC 2544); two runs of this test on one machine do not meet.
 NETWORK = "198.19.%d." % (os.getpid() % 256)
 HERE, THERE = (NETWORK + "%d" % (os.getpid() // 256 % 64 * 4 + i) for i in (1, 2))
-PORT = 8077
+# Addresses of nobody's (RFC 4193), likewise.
+NETWORK6 = "fd6c:616d:7465:7374:%x::" % os.getpid()
+HERE6, THERE6 = NETWORK6 + "1", NETWORK6 + "2"
+PORT, OTHER_PORT = 8077, 8078
 VPC = {"SubnetIds": ["subnet-0a1b2c3d"], "SecurityGroupIds": ["sg-0a1b2c3d"]}
 
 CODE = """
-import errno, socket
+import errno, socket, struct
 
-def reach(host, port):
+def attempt(action):
     try:
-        with socket.create_connection((host, port), timeout=20) as s:
-            return s.recv(100).decode()
+        return action()
     except TimeoutError:
         return "no answer"
     except OSError as e:
         return errno.errorcode.get(e.errno, str(e))
 
+def reach(host, port):
+    with socket.create_connection((host, port), timeout=20) as s:
+        return s.recv(100).decode()
+
+def device():
+    return [n for _, n in socket.if_nameindex() if n != "lo"][0]
+
+# With a device named by the program no route is asked for.
+def reach_by_device(host, port):
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as s:
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, device().encode())
+        s.settimeout(10)
+        s.connect((host, port))
+        return s.recv(100).decode()
+
+def ask_by_device(host, port):
+    index = socket.if_nametoindex(device())
+    v6 = ":" in host
+    info = (struct.pack("=16sI", b"", index) if v6 else struct.pack("=I4s4s", index, b"", b""))
+    with socket.socket(socket.AF_INET6 if v6 else socket.AF_INET, socket.SOCK_DGRAM) as s:
+        s.settimeout(5)
+        s.sendmsg([b"who is there"], [(socket.IPPROTO_IPV6, socket.IPV6_PKTINFO, info) if v6 else
+                                      (socket.IPPROTO_IP, 8, info)], 0, (host, port))
+        return s.recv(100).decode()
+
 def handler(event, context):
-    return [reach(host, port) for host, port in event]
+    how = globals()[event["how"]] if isinstance(event, dict) else reach
+    targets = event["targets"] if isinstance(event, dict) else event
+    return [attempt(lambda: how(host, port)) for host, port in targets]
 """
 
+# At every address and both ports; by datagram as well.
 GREETER = """
-import socket, sys
-s = socket.create_server((sys.argv[1], int(sys.argv[2])))
+import select, socket, sys
+places = [(a, int(p)) for a in sys.argv[1].split() for p in sys.argv[2].split()]
+tcp, udp = [], []
+for address, port in places:
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    tcp.append(socket.create_server((address, port), family=family))
+    udp.append(socket.socket(family, socket.SOCK_DGRAM))
+    udp[-1].bind((address, port))
 print("listening", flush=True)
 while True:
-    c, _ = s.accept()
-    c.sendall(b"hello from outside")
-    c.close()
+    for s in select.select(tcp + udp, [], [])[0]:
+        if s in udp:
+            _, peer = s.recvfrom(100)
+            s.sendto(b"hello from outside", peer)
+            continue
+        c, _ = s.accept()
+        c.sendall(b"hello from outside")
+        c.close()
 """
+
+
+NO = ("ENETUNREACH", "EHOSTUNREACH", "ECONNREFUSED", "EACCES", "EPERM")
+NEVER = NO + ("no answer", "EADDRNOTAVAIL")
 
 
 def run(*words):
@@ -85,15 +130,18 @@ def outside():
         stack.callback(run, "ip", "link", "delete", ours)
         for words in (["ip", "link", "set", theirs, "netns", str(holder.pid)],
                       ["ip", "address", "add", HERE + "/30", "dev", ours],
+                      ["ip", "address", "add", HERE6 + "/126", "dev", ours, "nodad"],
                       ["ip", "link", "set", ours, "up"],
                       [*inside, "ip", "address", "add", THERE + "/30", "dev", theirs],
+                      [*inside, "ip", "address", "add", THERE6 + "/126", "dev", theirs, "nodad"],
                       [*inside, "ip", "link", "set", "lo", "up"],
                       [*inside, "ip", "link", "set", theirs, "up"]):
             done = run(*words)
             assert done.returncode == 0, (words, done.stderr)
-        for prefix, address in ((inside, THERE), ([], HERE)):
+        for prefix, addresses in ((inside, [THERE, THERE6]), ([], [HERE, HERE6])):
             server = subprocess.Popen(
-                [*prefix, sys.executable, "-c", GREETER, address, str(PORT)],
+                [*prefix, sys.executable, "-c", GREETER, " ".join(addresses),
+                 "%d %d" % (PORT, OTHER_PORT)],
                 stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
             stack.callback(ended, server)
             assert server.stdout.readline().strip() == "listening"
@@ -105,8 +153,9 @@ def outside():
             except OSError:
                 return False
         # Seen from the host first: whatever fails later is the sandbox's doing.
-        wait_until(lambda: answers(THERE), what="the host reaches the namespace")
-        assert answers(HERE)
+        for address in (THERE, THERE6):
+            wait_until(lambda: answers(address), what="the host reaches the namespace")
+        assert answers(HERE) and answers(HERE6)
         yield
 
 
@@ -156,11 +205,11 @@ def test_granted(new_daemon, outside, loopback_server, granted):
     reached = with_vpc.call(targets)
     assert reached[0] == "hello from outside", reached
     for answer in reached[1:]:
-        assert answer in ("ENETUNREACH", "EHOSTUNREACH", "ECONNREFUSED", "EACCES"), reached
+        assert answer in NO, reached
     # Granted to that function, not to its neighbours.
     without = make_function(daemon, "python", source=CODE, Timeout=120)
     for answer in without.call(targets):
-        assert answer in ("ENETUNREACH", "EHOSTUNREACH", "ECONNREFUSED", "EACCES"), answer
+        assert answer in NO, answer
 
 
 def test_vpc_config_alone_grants_nothing(daemon, make_function, outside):
@@ -170,7 +219,7 @@ def test_vpc_config_alone_grants_nothing(daemon, make_function, outside):
     assert config["SubnetIds"] == VPC["SubnetIds"]
     assert config["SecurityGroupIds"] == VPC["SecurityGroupIds"]
     for answer in f.call([(THERE, PORT), (HERE, PORT), ("169.254.169.254", 80)]):
-        assert answer in ("ENETUNREACH", "EHOSTUNREACH", "EACCES"), answer
+        assert answer in NO, answer
     wait_until(lambda: "outbound-networks" in daemon.log_text(), what="the daemon says why")
 
 
@@ -181,4 +230,55 @@ def test_only_what_is_listed(new_daemon, outside):
         pytest.skip(why_not)
     f = make_function(daemon, "python", source=CODE, Timeout=120, VpcConfig=VPC)
     for answer in f.call([(THERE, PORT), (HERE, PORT), ("169.254.169.254", 80)]):
-        assert answer in ("ENETUNREACH", "EHOSTUNREACH", "EACCES"), answer
+        assert answer in NO, answer
+
+
+def test_a_device_is_no_way_around(new_daemon, outside):
+    """A socket that is bound to the device needs no route: the packet filter minds."""
+    daemon = new_daemon("--isolation", "best-effort", "--outbound-networks", THERE)
+    why_not = no_network(daemon)
+    if why_not:
+        pytest.skip(why_not)
+    f = make_function(daemon, "python", source=CODE, Timeout=120, VpcConfig=VPC)
+    others = [(HERE, PORT), ("169.254.169.254", 80), ("127.0.0.1", daemon.port)]
+    for how in ("reach_by_device", "ask_by_device"):
+        reached = f.call({"how": how, "targets": [(THERE, PORT)]})
+        assert reached == ["hello from outside"], (how, reached)  # the way as such works
+        for answer in f.call({"how": how, "targets": others}):
+            assert answer in NEVER, (how, answer)
+
+
+def test_ports(new_daemon, outside):
+    daemon = new_daemon("--isolation", "best-effort", "--outbound-networks",
+                        "198.19.0.0/16:%d" % PORT)
+    why_not = no_network(daemon)
+    if why_not:
+        pytest.skip(why_not)
+    f = make_function(daemon, "python", source=CODE, Timeout=120, VpcConfig=VPC)
+    reached = f.call([(THERE, PORT), (THERE, OTHER_PORT), (HERE, PORT)])
+    assert reached[0] == "hello from outside", reached
+    assert reached[1] in NO and reached[2] in NO, reached
+    answers = f.call({"how": "ask_by_device", "targets": [(THERE, PORT), (THERE, OTHER_PORT)]})
+    assert answers[0] == "hello from outside" and answers[1] in NEVER, answers
+
+
+def test_ipv6(new_daemon, outside):
+    if not run("ip", "-6", "route", "show", "default").stdout.strip():
+        pytest.skip("this host has no way out by IPv6, which pasta wants to see")
+    daemon = new_daemon("--isolation", "best-effort", "--outbound-networks",
+                        "[%s/112]:%d" % (NETWORK6, PORT))
+    why_not = no_network(daemon)
+    if why_not:
+        pytest.skip(why_not)
+    f = make_function(daemon, "python", source=CODE, Timeout=120, VpcConfig=VPC)
+    others = [(THERE6, OTHER_PORT), (HERE6, PORT), ("fd00:ec2::254", 80), ("::1", daemon.port),
+              (THERE, PORT)]
+    reached = f.call([(THERE6, PORT), *others])
+    assert reached[0] == "hello from outside", reached
+    for answer in reached[1:]:
+        assert answer in NO, reached
+    for answer in f.call({"how": "reach_by_device", "targets": others}):
+        assert answer in NEVER, answer
+    without = make_function(daemon, "python", source=CODE, Timeout=120)
+    for answer in without.call([(THERE6, PORT), *others]):
+        assert answer in NEVER, answer
