@@ -109,6 +109,13 @@ static void put_base(struct variables *v, const struct environment *env)
              opt, in->major, opt, run, run, task);
     if (in && in->kind == INTERPRETER_JAVA)
         put_library_path(v, env); // most packages have a lib folder: a spare knows of it beforehand
+    if (in && in->kind == INTERPRETER_DOTNET) {
+        put(v, "DOTNET_ROLL_FORWARD", STR("Major")); // onto a newer one, where only that is here
+        put(v, "DOTNET_CLI_TELEMETRY_OPTOUT", STR("1"));
+        if (env->function) // its own share of a container's memory; no cgroup is seen inside
+            putf(v, "DOTNET_GCHeapHardLimit", "0x%llx",
+                 (unsigned long long)env->function->memory_mb * 3 / 4 << 20);
+    }
     if (in && in->kind == INTERPRETER_RUBY) {
         putf(v, "GEM_PATH", "%s/vendor/bundle/ruby/%u.%u.0:%s/ruby/gems/%u.%u.0", task, in->major,
              in->minor, opt, in->major, in->minor);
@@ -345,6 +352,9 @@ static void command_line(const struct environment *env, struct arena *a, struct 
         break;
     case INTERPRETER_RUBY:
         add_argp(p, a, "%s/%s", runtime_root(env), RUNTIME_RUBY_BOOTSTRAP);
+        break;
+    case INTERPRETER_DOTNET: // an assembly with a Main of its own, which brings the runtime client
+        add_argp(p, a, "%s/%.*s.dll", task_root(env), STR_ARG(f->handler));
         break;
     }
     if (env->generic && env->interpreter)

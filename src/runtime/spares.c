@@ -47,24 +47,30 @@ static void count_seconds(struct home *h)
     }
 }
 
-static unsigned target(const struct spare_kind *k)
+// A JVM that waits takes the memory of three other interpreters, and each memory size has its own.
+static unsigned least(unsigned kind)
+{
+    return kind_memory_mb(kind) > 0 && runtime.config.spares > 1 ? 1 : runtime.config.spares;
+}
+
+static unsigned target(const struct spare_kind *k, unsigned kind)
 {
     double lately = k->asked > k->peak ? k->asked : k->peak;
     unsigned n = lately < MOST_READY ? (unsigned)(lately + 0.5) : MOST_READY;
 
     if (!atomic_load(&k->wanted))
         return 0;
-    return n > runtime.config.spares ? n : runtime.config.spares;
+    return n > least(kind) ? n : least(kind);
 }
 
-static bool within_budget(const struct spare_kind *k)
+static bool within_budget(const struct spare_kind *k, unsigned kind)
 {
     unsigned all = atomic_load(&runtime.spares) + 1;
 
     if (all * ENVIRONMENT_GUESS_MB > runtime.config.memory_budget_mb / 2 ||
         all > runtime.config.max_environments / 2)
         return false;
-    return k->n < runtime.config.spares ||
+    return k->n < least(kind) ||
            (atomic_load(&runtime.memory_mb) + ENVIRONMENT_GUESS_MB <=
                 (int)runtime.config.memory_budget_mb &&
             atomic_load(&runtime.environments) < runtime.config.max_environments);
@@ -88,12 +94,12 @@ static void refill(struct home *h)
     count_seconds(h);
     for (unsigned kind = 0; kind < RUNTIME_SPARE_KINDS; kind++) {
         struct spare_kind *k = &h->spares[kind];
-        unsigned wanted = target(k);
+        unsigned wanted = target(k, kind);
 
         while (k->n > wanted && !list_empty(&k->ready))
             environment_kill(pop(h, kind));
         later = later || k->peak > 0 || k->asked > 0 || k->n < wanted;
-        if (k->n >= wanted || !within_budget(k))
+        if (k->n >= wanted || !within_budget(k, kind))
             continue;
         // One at a time: each is ready before the next begins.
         if (h->spares_starting > 0) {

@@ -23,6 +23,7 @@
 #define NODE_OLDEST_MAJOR 18
 #define JAVA_OLDEST_MAJOR 8
 #define RUBY_OLDEST_MAJOR 3
+#define DOTNET_OLDEST_MAJOR 6
 
 // What is particular to each kind. Versions differ in kind by the minor number where the languages
 // count so, else by the major one alone.
@@ -34,6 +35,7 @@ static const struct kind {
     [INTERPRETER_NODE] = {"nodejs", "Node.js", false, true},
     [INTERPRETER_JAVA] = {"java", "Java", false, false},
     [INTERPRETER_RUBY] = {"ruby", "Ruby", true, false},
+    [INTERPRETER_DOTNET] = {"dotnet", ".NET", false, false},
 };
 
 const char *interpreter_name(enum interpreter_kind kind)
@@ -245,6 +247,44 @@ static void look_for_java(struct interpreters *l, const char *dir)
         memcpy(p->version, version, sizeof(version));
 }
 
+static int by_name_descending(const struct dirent **a, const struct dirent **b)
+{
+    return strverscmp((*b)->d_name, (*a)->d_name);
+}
+
+// One `dotnet` runs all the versions in the folder beside it. Sandboxes show what is below /usr,
+// and the tree around a folder called bin.
+static void look_for_dotnet(struct interpreters *l, const char *dir)
+{
+    char path[PATH_MAX], real[PATH_MAX], runtimes[PATH_MAX + 32];
+    struct dirent **names = NULL;
+    int n;
+
+    if (snprintf(path, sizeof(path), "%s/dotnet", dir) >= (int)sizeof(path) ||
+        !real_program(path, real))
+        return;
+    snprintf(runtimes, sizeof(runtimes), "%.*s", (int)(strrchr(real, '/') - real), real);
+    if (strncmp(real, "/usr/", 5) != 0 && !str_ends(str_from(runtimes), STR("/bin")))
+        return;
+    snprintf(runtimes + strlen(runtimes), 32, "/shared/Microsoft.NETCore.App");
+    n = scandir(runtimes, &names, NULL, by_name_descending);
+    for (int i = 0; i < n; i++) {
+        const char *at = names[i]->d_name;
+        unsigned major, minor;
+        struct interpreter *p;
+
+        if (take_number(&at, &major) && *at++ == '.' && take_number(&at, &minor) && *at == '.' &&
+            major >= DOTNET_OLDEST_MAJOR && !have(l, INTERPRETER_DOTNET, major, minor) &&
+            strlen(names[i]->d_name) < sizeof(p->version)) {
+            p = add(l, INTERPRETER_DOTNET, major, minor, real);
+            if (p)
+                snprintf(p->version, sizeof(p->version), "%.31s", names[i]->d_name);
+        }
+        free(names[i]);
+    }
+    free(names);
+}
+
 static void look_in(struct interpreters *l, const char *dir)
 {
     DIR *d = opendir(dir);
@@ -258,11 +298,7 @@ static void look_in(struct interpreters *l, const char *dir)
     look_for_asked(l, dir, "node", INTERPRETER_NODE, NODE_OLDEST_MAJOR);
     look_for_java(l, dir);
     look_for_asked(l, dir, "ruby", INTERPRETER_RUBY, RUBY_OLDEST_MAJOR);
-}
-
-static int by_name_descending(const struct dirent **a, const struct dirent **b)
-{
-    return strverscmp((*b)->d_name, (*a)->d_name);
+    look_for_dotnet(l, dir);
 }
 
 // base/<every version, newest first>/bin
@@ -289,6 +325,8 @@ void interpreters_find(struct interpreters *out)
         ".nvm/versions/node",    ".local/share/mise/installs/node",
         ".rbenv/versions",       ".sdkman/candidates/java",
     };
+    static const char *const of_dotnet[] = {"/usr/share/dotnet", "/usr/lib/dotnet",
+                                            "/usr/lib64/dotnet", "/usr/local/share/dotnet"};
     const char *home = getenv("HOME"), *root = getenv("PYENV_ROOT"), *path = getenv("PATH");
     struct str rest, dir;
     char text[PATH_MAX];
@@ -304,6 +342,8 @@ void interpreters_find(struct interpreters *out)
     }
     look_in(out, "/usr/local/bin");
     look_in(out, "/usr/bin");
+    for (size_t i = 0; i < ARRAY_LEN(of_dotnet); i++)
+        look_for_dotnet(out, of_dotnet[i]);
     if (root && snprintf(text, sizeof(text), "%s/versions", root) < (int)sizeof(text))
         look_in_versions(out, text);
     if (!home || home[0] != '/') {
@@ -386,7 +426,7 @@ int interpreters_load(struct interpreters *out, const char *path, struct err *er
 
 // ---- choosing ----------------------------------------------------------------------------------
 
-// "python3.12", "nodejs22.x", "java21", "java8.al2", "ruby3.4".
+// "python3.12", "nodejs22.x", "java21", "java8.al2", "ruby3.4", "dotnet8".
 static bool parse_managed(const char *name, struct interpreter_wish *w)
 {
     for (unsigned k = 0; k < ARRAY_LEN(kinds); k++) {
@@ -454,7 +494,8 @@ const struct interpreter *interpreters_choose(const struct interpreters *list,
         unsigned want = rank(wish->kind, wish->major, wish->minor);
         unsigned far = is > want ? is - want : want - is;
 
-        if (p->kind != wish->kind)
+        // What was built for one .NET runs on that and on newer ones.
+        if (p->kind != wish->kind || (p->kind == INTERPRETER_DOTNET && is < want))
             continue;
         if (far < best_far || (far == best_far && best && is > want)) {
             best = p;

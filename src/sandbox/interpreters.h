@@ -11,7 +11,13 @@
 
 #define INTERPRETERS_MAX 32
 
-enum interpreter_kind { INTERPRETER_PYTHON, INTERPRETER_NODE, INTERPRETER_JAVA, INTERPRETER_RUBY };
+enum interpreter_kind {
+    INTERPRETER_PYTHON,
+    INTERPRETER_NODE,
+    INTERPRETER_JAVA,
+    INTERPRETER_RUBY,
+    INTERPRETER_DOTNET
+};
 
 struct interpreter {
     enum interpreter_kind kind;
@@ -31,8 +37,9 @@ const char *interpreter_title(enum interpreter_kind kind); // "Node.js"
 bool interpreter_framed(enum interpreter_kind kind);
 
 // Blocking: reads folders and asks `node` and `ruby` for their versions. One of each Python 3.x
-// (from 3.8), Node.js major (from 18), Java major (from 8) and Ruby (from 3.0): the first found in
-// PATH, then what version managers and Debian's packages installed.
+// (from 3.8), Node.js major (from 18), Java major (from 8), Ruby (from 3.0) and .NET major (from 6;
+// the runtimes of one `dotnet` share its path): the first found in PATH, then what version managers
+// and Debian's packages installed.
 void interpreters_find(struct interpreters *out);
 // The same, taking the version of a program that has not changed since from the file of an earlier
 // interpreters_save() instead of asking it. Writes the file when the list is another one.

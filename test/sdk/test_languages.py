@@ -378,3 +378,15 @@ def test_powertools_for_typescript(make_function, scratch):
     assert ordered[0]["function_name"] == f.name and ordered[0]["cold_start"] is True
     assert any(e.get("Orders") == 1 for e in lines), lines
     assert any(e.get("ColdStart") == 1 for e in lines), lines
+
+
+# ---- .NET ----------------------------------------------------------------------------------------
+
+def test_dotnet_without_dotnet_is_refused(lam):
+    if shutil.which("dotnet") or os.path.exists("/usr/share/dotnet/dotnet"):
+        pytest.skip("there is a dotnet")
+    with pytest.raises(lam.exceptions.InvalidParameterValueException) as e:
+        lam.create_function(FunctionName="net", Runtime="dotnet8", Handler="App",
+                            Role="arn:aws:iam::000000000000:role/r",
+                            Code={"ZipFile": b"PK\5\6" + bytes(18)})
+    assert "no interpreter for it was found" in str(e.value)

@@ -348,6 +348,20 @@ static int set_image_config(struct call *c, const struct lambda_image_config *in
     return 0;
 }
 
+// A handler of .NET is either an assembly with a Main, or Assembly::Type::Method for Amazon's
+// runtime support to call, which the managed runtime has beside it there, and nobody has here.
+static int check_handler(const struct lambda_function_configuration *out, struct err *err)
+{
+    if (str_starts(out->runtime, STR("dotnet")) && str_find(out->handler, STR("::")) >= 0)
+        return lambda_invalid(err,
+                              "The handler %.*s cannot run here: class library handlers need "
+                              "Amazon.Lambda.RuntimeSupport in the runtime. Build an executable "
+                              "assembly that references it, and name the assembly as the handler.",
+                              (int)(out->handler.len > 128 ? 128 : out->handler.len),
+                              out->handler.ptr);
+    return 0;
+}
+
 static int check_package_type(const struct lambda_create_function_in *in, struct err *err)
 {
     bool has_uri = in->code && in->code->image_uri.len > 0;
@@ -403,6 +417,8 @@ int fn_config_create(struct call *c, const struct lambda_create_function_in *in,
     set_dead_letter(in->dead_letter_config, out);
     r = image ? set_image_config(c, in->image_config, out, err)
               : set_runtime(c, in->runtime, out, err);
+    if (r == 0)
+        r = check_handler(out, err);
     if (r == 0)
         r = fn_config_architectures(c, &in->architectures, out, err);
     if (r == 0 && in->environment)
@@ -462,6 +478,8 @@ int fn_config_update(struct call *c, const struct lambda_update_function_configu
         set_dead_letter(in->dead_letter_config, out);
     if (in->runtime.len > 0)
         r = set_runtime(c, in->runtime, out, err);
+    if (r == 0)
+        r = check_handler(out, err);
     if (r == 0 && in->environment)
         r = set_environment(c, in->environment, out, err);
     if (r == 0 && in->layers.ptr)

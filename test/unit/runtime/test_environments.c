@@ -329,7 +329,7 @@ static void test_native(void **state)
 static void test_unknown_runtime(void **state)
 {
     static const struct stage_function spec = {
-        .name = "odd", .runtime = "dotnet8", .file = "x", .content = "x"};
+        .name = "odd", .runtime = "go1.x", .file = "x", .content = "x"};
     struct function_config *f = stage_make(&spec);
     struct stage_answer *a = stage_invoke(f, "1");
 

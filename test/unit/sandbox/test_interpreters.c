@@ -26,7 +26,8 @@ static void test_wishes(void **state)
         {"java8.al2", true, false, true, INTERPRETER_JAVA, 8, 0},
         {"ruby3.4", true, false, true, INTERPRETER_RUBY, 3, 4},
         {"provided.al2023", true, true, false, 0, 0, 0},
-        {"dotnet8", true, false, false, 0, 0, 0},
+        {"dotnet8", true, false, true, INTERPRETER_DOTNET, 8, 0},
+        {"dotnetcore3.1", true, false, false, 0, 0, 0},
         {"go1.x", true, false, false, 0, 0, 0},
         {"python3", false, false, false, 0, 0, 0},
         {"python3.12x", false, false, false, 0, 0, 0},
@@ -62,7 +63,7 @@ static const char *chosen(const struct interpreters *l, const char *runtime, boo
 
 static void test_choice(void **state)
 {
-    static const struct interpreters l = {.n = 6,
+    static const struct interpreters l = {.n = 8,
                                           .list = {
                                               {INTERPRETER_PYTHON, 3, 9, "3.9", "/python9"},
                                               {INTERPRETER_PYTHON, 3, 11, "3.11", "/python11"},
@@ -70,6 +71,8 @@ static void test_choice(void **state)
                                               {INTERPRETER_JAVA, 17, 0, "17.0.15", "/java17"},
                                               {INTERPRETER_JAVA, 25, 0, "25.0.3", "/java25"},
                                               {INTERPRETER_RUBY, 3, 1, "3.1.2", "/ruby31"},
+                                              {INTERPRETER_DOTNET, 6, 0, "6.0.36", "/net6"},
+                                              {INTERPRETER_DOTNET, 9, 0, "9.0.1", "/net9"},
                                           }};
     bool exact;
 
@@ -85,7 +88,12 @@ static void test_choice(void **state)
     assert_string_equal(chosen(&l, "java11", &exact), "/java17");
     assert_string_equal(chosen(&l, "ruby3.4", &exact), "/ruby31");
     assert_false(exact);
-    assert_null(chosen(&l, "dotnet8", &exact));
+    assert_string_equal(chosen(&l, "dotnet6", &exact), "/net6");
+    assert_true(exact);
+    assert_string_equal(chosen(&l, "dotnet8", &exact), "/net9"); // 6 is as near, but older
+    assert_false(exact);
+    assert_null(chosen(&l, "dotnet10", &exact));
+    assert_null(chosen(&l, "go1.x", &exact));
     assert_null(chosen(&l, "provided.al2", &exact));
 }
 
@@ -134,9 +142,50 @@ static void test_java_home_and_file(void **state)
     assert_int_equal(rm_rf(dir, NULL), 0);
 }
 
+// One program, a folder of runtimes beside it.
+static void test_dotnet(void **state)
+{
+    static const char *const versions[] = {"8.0.2", "8.0.11", "10.0.0", "3.1.32", "notes"};
+    char dir[256], path[512];
+    struct interpreters found;
+    struct err err = ERR_INIT;
+    const char *tmp = getenv("TMPDIR"), *exact[] = {"10.0.0", "8.0.11"};
+    unsigned n = 0;
+
+    (void)state;
+    snprintf(dir, sizeof(dir), "%s/lambkin-dotnet-XXXXXX", tmp ? tmp : "/tmp");
+    assert_non_null(mkdtemp(dir));
+    for (size_t i = 0; i < ARRAY_LEN(versions); i++) {
+        snprintf(path, sizeof(path), "%s/bin/shared/Microsoft.NETCore.App/%s", dir, versions[i]);
+        assert_int_equal(mkdir_p(path, 0755, &err), 0);
+    }
+    put(dir, "bin/dotnet", "\177ELF not really", 0755);
+    snprintf(path, sizeof(path), "%s/bin", dir);
+    assert_int_equal(setenv("PATH", path, 1), 0);
+    interpreters_find(&found);
+    for (unsigned i = 0; i < found.n; i++) {
+        if (found.list[i].kind != INTERPRETER_DOTNET ||
+            !str_starts(str_from(found.list[i].path), str_from(dir)))
+            continue;
+        assert_true(n < ARRAY_LEN(exact));
+        assert_string_equal(found.list[i].version, exact[n++]); // of each major the newest
+    }
+    assert_int_equal(n, ARRAY_LEN(exact));
+    // Outside of a folder called bin it would bring its neighbours into sandboxes.
+    char other[512];
+    snprintf(other, sizeof(other), "%s/net", dir);
+    assert_int_equal(rename(path, other), 0);
+    assert_int_equal(setenv("PATH", other, 1), 0);
+    interpreters_find(&found);
+    for (unsigned i = 0; i < found.n; i++)
+        assert_false(str_starts(str_from(found.list[i].path), str_from(dir)));
+    assert_int_equal(rm_rf(dir, NULL), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_dotnet),
         cmocka_unit_test(test_wishes),
         cmocka_unit_test(test_choice),
         cmocka_unit_test(test_java_home_and_file),
