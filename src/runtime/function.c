@@ -48,8 +48,9 @@ static bool exists_below(struct str dir, const char *name)
 static bool read_at_start(struct str name, bool java)
 {
     static const struct str prefixes[] = {
-        STR_INIT("LD_"), STR_INIT("PYTHON"), STR_INIT("NODE_"), STR_INIT("MALLOC_"),
-        STR_INIT("LC_"), STR_INIT("GLIBC_"), STR_INIT("UV_"),
+        STR_INIT("LD_"),     STR_INIT("PYTHON"), STR_INIT("NODE_"),
+        STR_INIT("MALLOC_"), STR_INIT("LC_"),    STR_INIT("GLIBC_"),
+        STR_INIT("UV_"),     STR_INIT("RUBY"),   STR_INIT("GEM_"),
     };
     static const struct str names[] = {STR_INIT("LANG"), STR_INIT("AWS_LAMBDA_EXEC_WRAPPER")};
     static const struct str of_java[] = {STR_INIT("JAVA_TOOL_OPTIONS"),

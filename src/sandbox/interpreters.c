@@ -34,7 +34,7 @@ static const struct kind {
     [INTERPRETER_PYTHON] = {"python", "Python", true, true},
     [INTERPRETER_NODE] = {"nodejs", "Node.js", false, true},
     [INTERPRETER_JAVA] = {"java", "Java", false, false},
-    [INTERPRETER_RUBY] = {"ruby", "Ruby", true, false},
+    [INTERPRETER_RUBY] = {"ruby", "Ruby", true, true},
     [INTERPRETER_DOTNET] = {"dotnet", ".NET", false, false},
 };
 

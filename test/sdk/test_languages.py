@@ -219,6 +219,24 @@ def test_ruby(make_function):
     greets(f, "R\u00fcby", "Function<ArgumentError>")
 
 
+def test_ruby_from_a_ready_sandbox(make_function, wait_until):
+    need("ruby")
+    files = tree(os.path.join(EXAMPLES, "ruby-hello"))
+    f = make_function("ruby3.2", files=files, handler="lambda_function.lambda_handler")
+    f.call({"name": "x"})
+    rounds = iter(range(1000))
+
+    def taken():
+        f.lam.update_function_configuration(FunctionName=f.name, Environment={
+            "Variables": {"ROUND": str(next(rounds))}})
+        f.wait_active()
+        r = f.lam.invoke(FunctionName=f.name, Payload=b'{"name": "y"}')
+        assert json.loads(r["Payload"].read())["greeting"] == "Hello, y!"
+        return "spare" in r["ResponseMetadata"]["HTTPHeaders"]["server-timing"]
+
+    wait_until(taken, what="a ready sandbox became the function")
+
+
 def test_ruby_class_method_and_init_error(make_function):
     need("ruby")
     source = """

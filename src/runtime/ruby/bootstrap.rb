@@ -2,64 +2,46 @@
 
 # bootstrap.rb - the managed runtime of Ruby functions, 3.0 and newer.
 #
-# A client of the HTTP Runtime API: takes one invocation after the other, calls the handler with
-# event: and context:, and answers. Handlers, context and error shapes are as in AWS's own Ruby
-# runtime. Nothing but `socket` and `json` is loaded before the function's code.
+# Speaks the framed protocol of src/runtime/framed.h on descriptor 3: waits for INIT (the function's
+# identity may come long after the process, when it waited as a spare), loads the handler's file, then
+# answers INVOKE frames one by one. Handlers, context and error shapes are as in AWS's own Ruby
+# runtime. Nothing but `json` is loaded before the function's code.
 
 require 'json'
-require 'socket'
 
 module LambkinRuntime
-  # One kept connection; the platform answers with a Content-Length or in chunks.
-  class Api
-    def initialize(address)
-      @host, port = address.split(':')
-      @port = Integer(port || 80)
+  # Frames: u32 length, u8 type, u8 flags, u16 zero, u64 sequence; little-endian.
+  class Platform
+    INIT, INVOKE, RESTORE = 1, 2, 3
+    READY, INIT_ERROR, RESPONSE, ERROR, LOG, RESTORED = 16, 17, 18, 19, 24, 26
+
+    def initialize(descriptor)
+      @in = IO.for_fd(descriptor, 'rb')
+      @in.close_on_exec = true
+      @out = IO.for_fd(descriptor, 'wb', autoclose: false)
+      @out.sync = true
+      @owner = Process.pid
     end
 
-    # [status, headers with lower-case names, body]
-    def request(method, path, body = nil, headers = {})
-      @socket ||= connect
-      head = +"#{method} /2018-06-01/runtime/#{path} HTTP/1.1\r\nHost: #{@host}:#{@port}\r\n"
-      headers.each { |name, value| head << "#{name}: #{value}\r\n" }
-      head << "Content-Length: #{body.bytesize}\r\n" if body
-      head << "\r\n"
-      @socket.write(head.b << body.to_s.b)
-      read_answer
+    # [type, sequence, body]; ends the process when the platform has gone.
+    def receive
+      head = @in.read(16)
+      exit!(0) unless head && head.bytesize == 16
+      length, type, _flags, _zero, sequence = head.unpack('L<CCS<Q<')
+      body = length.zero? ? ''.b : @in.read(length)
+      exit!(0) unless body && body.bytesize == length
+      [type, sequence, body]
     end
 
-    private
+    def send(type, sequence, body = '')
+      return unless Process.pid == @owner # a forked child
 
-    def connect
-      socket = TCPSocket.new(@host, @port)
-      socket.setsockopt(Socket::IPPROTO_TCP, Socket::TCP_NODELAY, 1)
-      socket
+      @out.write([body.bytesize, type, 0, 0, sequence].pack('L<CCS<Q<') << body.b)
     end
 
-    def line
-      @socket.gets("\r\n")&.chomp || raise(EOFError, 'the platform has gone')
-    end
-
-    def read_answer
-      status = line.split(' ')[1].to_i
-      headers = {}
-      until (text = line).empty?
-        name, value = text.split(':', 2)
-        headers[name.downcase] = value.strip
-      end
-      [status, headers, read_body(headers)]
-    end
-
-    def read_body(headers)
-      return @socket.read(headers['content-length'].to_i) unless headers['transfer-encoding'] == 'chunked'
-
-      body = +''.b
-      while (size = line.to_i(16)).positive?
-        body << @socket.read(size)
-        line
-      end
-      line
-      body
+    def send_error(type, sequence, failure)
+      name = failure[:errorType].b
+      send(type, sequence, [name.bytesize].pack('L<') << name << JSON.generate(failure).b)
     end
   end
 
@@ -67,14 +49,20 @@ module LambkinRuntime
   class Context
     attr_reader :aws_request_id, :invoked_function_arn, :deadline_ms, :identity, :client_context,
                 :log_group_name, :log_stream_name, :function_name, :memory_limit_in_mb,
-                :function_version
+                :function_version, :event_at, :trace_id
 
-    def initialize(headers)
-      @aws_request_id = headers['lambda-runtime-aws-request-id']
-      @invoked_function_arn = headers['lambda-runtime-invoked-function-arn']
-      @deadline_ms = headers['lambda-runtime-deadline-ms'].to_i
-      @identity = parse(headers['lambda-runtime-cognito-identity'])
-      @client_context = parse(headers['lambda-runtime-client-context'])
+    # The body of an INVOKE frame; what is behind its fields is the event.
+    def initialize(body)
+      @deadline_ms, *sizes = body.unpack('Q<L<6')
+      at = 32
+      fields = sizes.map do |n|
+        at += n
+        body.byteslice(at - n, n).force_encoding(Encoding::UTF_8)
+      end
+      @event_at = at
+      @aws_request_id, @invoked_function_arn, @trace_id, client, identity, = fields
+      @identity = parse(identity)
+      @client_context = parse(client)
       @log_group_name = ENV['AWS_LAMBDA_LOG_GROUP_NAME']
       @log_stream_name = ENV['AWS_LAMBDA_LOG_STREAM_NAME']
       @function_name = ENV['AWS_LAMBDA_FUNCTION_NAME']
@@ -113,13 +101,11 @@ module LambkinRuntime
       require @file
     end
 
-    # [body, content type]
+    # The answer's bytes: what can be read as it is, everything else as JSON.
     def call(event, context)
       target = @owner ? Object.const_get(@owner) : TOPLEVEL_BINDING.receiver
       result = target.__send__(@method, event: event, context: context)
-      return [result.read, 'application/unknown'] if result.respond_to?(:read)
-
-      [result.to_json, 'application/json']
+      result.respond_to?(:read) ? result.read.to_s : result.to_json
     end
   end
 
@@ -132,49 +118,67 @@ module LambkinRuntime
     { errorMessage: message, errorType: type, stackTrace: trace }
   end
 
-  def tell(api, path, failure)
-    warn JSON.generate(failure) if path == 'init/error'
-    api.request('POST', path, JSON.generate(failure),
-                'Content-Type' => 'application/vnd.aws.lambda.error+json',
-                'Lambda-Runtime-Function-Error-Type' => failure[:errorType])
-  end
-
   def log_failure(failure)
     $stdout.puts "Error raised from handler method\n#{JSON.generate(failure)}"
   end
 
-  def serve(api, handler)
-    _, headers, body = api.request('GET', 'invocation/next')
-    context = Context.new(headers)
-    ENV['_X_AMZN_TRACE_ID'] = headers['lambda-runtime-trace-id']
+  def serve(platform, handler, sequence, body)
+    context = Context.new(body)
+    ENV['_X_AMZN_TRACE_ID'] = context.trace_id.empty? ? nil : context.trace_id
     begin
-      event = JSON.parse(body.force_encoding(Encoding::UTF_8), max_nesting: false)
-      answer, type = handler.call(event, context)
+      text = body.byteslice(context.event_at..).force_encoding(Encoding::UTF_8)
+      answer = handler.call(JSON.parse(text, max_nesting: false), context)
     rescue SystemExit, SignalException
       raise
     rescue Exception => e # rubocop:disable Lint/RescueException
       failed = failure(e, 'Function')
       log_failure(failed)
-      return tell(api, "invocation/#{context.aws_request_id}/error", failed)
+      return platform.send_error(Platform::ERROR, sequence, failed)
     end
-    api.request('POST', "invocation/#{context.aws_request_id}/response", answer,
-                'Content-Type' => type)
+    platform.send(Platform::RESPONSE, sequence, answer)
+  end
+
+  # Takes on the function's identity. One that was started for it has its variables already.
+  def become(init, spare)
+    if spare
+      ENV.replace(init['env'])
+    else
+      init['env'].each { |name, value| ENV[name] ||= value }
+    end
+    Dir.chdir(init['task_root']) if spare
+  end
+
+  def load_handler(platform, init, sequence)
+    handler = Handler.new(ENV['_HANDLER'] || init['handler'])
+    handler.load
+    handler
+  rescue SystemExit, SignalException
+    raise
+  rescue Exception => e # rubocop:disable Lint/RescueException
+    failed = failure(e, 'Init')
+    warn JSON.generate(failed)
+    platform.send_error(Platform::INIT_ERROR, sequence, failed)
+    exit!(1)
   end
 
   def run
     $stdout.sync = $stderr.sync = true
-    api = Api.new(ENV.fetch('AWS_LAMBDA_RUNTIME_API'))
-    begin
-      handler = Handler.new(ENV.fetch('_HANDLER'))
-      handler.load
-    rescue SystemExit, SignalException
-      raise
-    rescue Exception => e # rubocop:disable Lint/RescueException
-      tell(api, 'init/error', failure(e, 'Init'))
-      exit!(1)
+    platform = Platform.new(3)
+    type, sequence, body = platform.receive
+    exit!(70) unless type == Platform::INIT
+    init = JSON.parse(body.force_encoding(Encoding::UTF_8))
+    become(init, ARGV.delete('--spare'))
+    handler = load_handler(platform, init, sequence)
+    platform.send(Platform::READY, sequence)
+    loop do
+      type, sequence, body = platform.receive
+      case type
+      when Platform::INVOKE then serve(platform, handler, sequence, body)
+      when Platform::RESTORE then platform.send(Platform::RESTORED, sequence)
+      else exit!(70)
+      end
     end
-    loop { serve(api, handler) }
-  rescue EOFError, Errno::ECONNRESET, Errno::EPIPE
+  rescue Errno::ECONNRESET, Errno::EPIPE
     exit!(0)
   end
 end
