@@ -5,6 +5,7 @@
 
 #include "services/gateway/gateway.h"
 
+#include "base/hash.h"
 #include "base/timefmt.h"
 #include "services/gateway/json_schema.h"
 #include "services/gateway/kinds.h"
@@ -187,14 +188,56 @@ RESPONSES(route_response, route_responses, kind_route_response, kind_route, rout
 RESPONSES(integration_response, integration_responses, kind_integration_response, kind_integration,
           integration_id, integration_response_id)
 
+// What the gateway itself says of a custom domain name: it is there, and where DNS would point to.
+static struct str domain_settled(struct call *c, struct str name,
+                                 const struct apigatewayv2_domain_name_configurations *asked)
+{
+    char hex[SHA256_HEX_BYTES];
+    struct buf b, one;
+
+    hash_sha256_hex(name, hex);
+    buf_init(&b, 1 << 20);
+    struct json_writer w = json_writer(&b);
+    jw_object_begin(&w);
+    jw_member_str(&w, "domainNameArn",
+                  arena_printf(c->arena, "arn:aws:apigateway:%.*s::/domainnames/%.*s",
+                               STR_ARG(c->region), STR_ARG(name)));
+    jw_key(&w, STR("domainNameConfigurations"));
+    jw_array_begin(&w);
+    for (size_t i = 0; i < asked->n; i++) {
+        const struct json_value *said = NULL, *over = NULL;
+        struct str settled = arena_printf(
+            c->arena,
+            "{\"apiGatewayDomainName\":\"d-%.10s.execute-api.%.*s.localhost\",\"hostedZoneId\":"
+            "\"Z000000000000\",\"domainNameStatus\":\"AVAILABLE\",\"ipAddressType\":\"ipv4\"}",
+            hex, STR_ARG(c->region));
+        buf_init(&one, 1 << 16);
+        if (wire_shape_to_json(&wire_apigatewayv2, APIGATEWAYV2_SHAPE_DOMAIN_NAME_CONFIGURATION,
+                               &asked->ptr[i], &one) == 0 &&
+            json_parse(c->arena, arena_str(c->arena, buf_str(&one)), &said, NULL) == 0 &&
+            json_parse(c->arena, settled, &over, NULL) == 0)
+            jw_raw(&w, resource_overlay(c->arena, said, over));
+        buf_finish(&one);
+    }
+    jw_array_end(&w);
+    jw_object_end(&w);
+    struct str s = b.failed ? STR_NULL : arena_str(c->arena, buf_str(&b));
+    buf_finish(&b);
+    return s;
+}
+
 GET(deployment, kind_deployment, in->api_id, in->deployment_id)
 UPDATE(deployment, kind_deployment, in->api_id, in->deployment_id, STR_NULL)
 DELETE(deployment, kind_deployment, in->api_id, in->deployment_id)
 LIST(deployments, kind_deployment, in->api_id)
 
-CREATE(domain_name, kind_domain_name, STR(""), STR_NULL)
+CREATE(domain_name, kind_domain_name, STR(""),
+       domain_settled(c, in->domain_name, &in->domain_name_configurations))
 GET(domain_name, kind_domain_name, STR(""), in->domain_name)
-UPDATE(domain_name, kind_domain_name, STR(""), in->domain_name, STR_NULL)
+UPDATE(domain_name, kind_domain_name, STR(""), in->domain_name,
+       in->domain_name_configurations.ptr
+           ? domain_settled(c, in->domain_name, &in->domain_name_configurations)
+           : STR_NULL)
 DELETE(domain_name, kind_domain_name, STR(""), in->domain_name)
 LIST(domain_names, kind_domain_name, STR(""))
 

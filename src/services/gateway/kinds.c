@@ -322,6 +322,18 @@ static int check_authorizer(const struct resource_change *r, struct err *err)
     return 0;
 }
 
+static int check_domain_name(const struct resource_change *r, struct err *err)
+{
+    // To take it and let everybody in would be worse.
+    if (json_get(r->after, "mutualTlsAuthentication"))
+        return BAD(
+            "Mutual TLS is not supported: the listener does not ask clients for certificates");
+    if (!str_eq(json_get_or(r->after, "routingMode", STR("API_MAPPING_ONLY")),
+                STR("API_MAPPING_ONLY")))
+        return BAD("Routing rules are not supported: the routing mode must be API_MAPPING_ONLY");
+    return 0;
+}
+
 static int check_mapping(const struct resource_change *r, struct err *err)
 {
     const struct json_value *ignored;
@@ -443,7 +455,9 @@ const struct resource_kind kind_domain_name = {
     .noun = "domain name",
     .id_key = "domainName",
     .name_key = "domainName",
-    .defaults = "{\"apiMappingSelectionExpression\":\"$request.basepath\",\"tags\":{}}",
+    .defaults = "{\"apiMappingSelectionExpression\":\"$request.basepath\",\"tags\":{},"
+                "\"routingMode\":\"API_MAPPING_ONLY\"}",
+    .check = check_domain_name,
 };
 
 const struct resource_kind kind_api_mapping = {
