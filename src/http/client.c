@@ -33,7 +33,9 @@ struct exchange {
     size_t field_bytes;
     struct buf body;
     size_t max_bytes;
-    bool head_given, too_long, canceled;
+    bool head_ended, head_given, too_long, canceled;
+    struct str length;  // content-length, of this head
+    const char *broken; // what is wrong with the answer that curl does not mind
     char message[CURL_ERROR_SIZE];
 };
 
@@ -78,6 +80,8 @@ static void init_once(void)
 static void new_head(struct exchange *x)
 {
     x->n_fields = 0;
+    x->head_ended = false;
+    x->length = STR_NULL;
 }
 
 static bool give_head(struct exchange *x)
@@ -107,6 +111,7 @@ static size_t on_header(char *p, size_t one, size_t n, void *ctx)
         return line.len;
     }
     line = str_trim(line);
+    x->head_ended = x->head_ended || line.len == 0;
     if (line.len == 0 || x->head_given) // the end, or trailers
         return one * n;
     struct str value = line;
@@ -126,6 +131,13 @@ static size_t on_header(char *p, size_t one, size_t n, void *ctx)
         *c = *c >= 'A' && *c <= 'Z' ? (char)(*c + 32) : *c;
     }
     x->n_fields++;
+    if (str_eq(h->name, STR("content-length"))) {
+        if (x->length.ptr && !str_eq(x->length, h->value)) {
+            x->broken = "the answer has two lengths";
+            return 0;
+        }
+        x->length = h->value;
+    }
     return one * n;
 }
 
@@ -250,6 +262,8 @@ static int result_of(struct exchange *x, CURLcode code)
         return -EFBIG;
     if (x->canceled)
         return -ECANCELED;
+    if (x->broken)
+        return -EPROTO;
     switch (code) {
     case CURLE_OK:
         return 0;
@@ -276,13 +290,19 @@ static const char *message_of(struct exchange *x, int result, CURLcode code)
         return "the answer is too long";
     if (result == -ECANCELED)
         return "canceled";
+    if (x->broken)
+        return x->broken;
     return x->message[0] ? x->message : curl_easy_strerror(code);
 }
 
-// The exchange has ended well: fills in the response.
+// The exchange has ended well as far as curl is concerned: fills in the response.
 static void complete(struct exchange *x)
 {
-    if (!give_head(x))
+    if (!x->head_ended) // curl takes the end of the connection for the end of the head
+        x->broken = "the answer ends in its head";
+    else if (give_head(x) && (x->response.status < 200 || x->response.status > 599))
+        x->broken = "the answer has no valid status";
+    if (x->broken || !x->head_given || x->canceled)
         return;
     struct http_client_response *r = &x->response;
     r->headers = arena_new_array(&r->arena, struct http_header, x->n_fields + 1);
