@@ -1,5 +1,6 @@
 """Web frameworks behind their usual Lambda adapters, unmodified, through HTTP APIs and URLs."""
 
+import importlib.metadata
 import json
 import os
 import subprocess
@@ -83,6 +84,35 @@ handler = Mangum(app, lifespan="off")
 """
 
 
+WSGI = """
+from apig_wsgi import make_lambda_handler
+from flask import Flask, jsonify, make_response, redirect, request
+app = Flask(__name__)
+
+@app.get("/hello/<name>")
+def hello(name):
+    answer = make_response(jsonify(name=name, q=dict(request.args), ip=request.remote_addr,
+                                   scheme=request.scheme))
+    answer.set_cookie("a", "1")
+    answer.set_cookie("b", "2")
+    return answer
+
+@app.post("/items")
+def items():
+    return request.get_json(), 201, {"x-made": "yes"}
+
+@app.get("/binary")
+def binary():
+    return b"\\0\\xff", 200, {"content-type": "application/octet-stream"}
+
+@app.get("/moved")
+def moved():
+    return redirect("/hello/x")
+
+handler = make_lambda_handler(app.wsgi_app, binary_support=True)
+"""
+
+
 def bundled(source, scratch):
     """As its author would ship it: one file by esbuild, resolved from test/node."""
     out = os.path.join(scratch, "index.js")
@@ -110,6 +140,15 @@ def package(name):
     return files
 
 
+def metadata(*names):
+    """What importlib.metadata finds of them: Flask asks for versions."""
+    files = {}
+    for name in names:
+        d = importlib.metadata.distribution(name)
+        files["%s-%s.dist-info/METADATA" % (name, d.version)] = d.read_text("METADATA")
+    return files
+
+
 def node_module(name):
     return pytest.mark.skipif(
         not os.path.isdir(os.path.join(NODE, "node_modules", name)),
@@ -119,6 +158,13 @@ def node_module(name):
 def application(kind, scratch):
     if kind == "mangum":
         return "python", dict(package("mangum"), **package("typing_extensions"), **{"app.py": ASGI})
+    if kind == "flask":
+        files = {"app.py": WSGI}
+        for name in ("apig_wsgi", "flask", "werkzeug", "jinja2", "markupsafe", "click",
+                     "itsdangerous", "blinker", "typing_extensions"):
+            files.update(package(name))
+        files.update(metadata("flask", "werkzeug"))
+        return "python", files
     return "node", bundled(EXPRESS if kind == "express" else HONO, scratch)
 
 
@@ -127,7 +173,7 @@ def application(kind, scratch):
     pytest.param("express", marks=[pytest.mark.needs("node", "npm"),
                                    node_module("@codegenie/serverless-express")]),
     pytest.param("hono", marks=[pytest.mark.needs("node", "npm"), node_module("hono")]),
-    "mangum"])
+    "mangum", "flask"])
 def test_application(daemon, scratch, kind, version):
     runtime, files = application(kind, scratch)
     f, a = make_function(daemon, runtime, files=files, MemorySize=256), Api(daemon)
