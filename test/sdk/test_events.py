@@ -224,7 +224,8 @@ def test_messages_reach_the_function(quick, make, queue):
         "dataType": "Binary"}
     wait_until(lambda: depth(quick, url) == (0, 0))
     lam = quick.client("lambda")
-    wait_until(lambda: lam.get_event_source_mapping(UUID=uuid_)["LastProcessingResult"] == "OK")
+    wait_until(lambda: lam.get_event_source_mapping(UUID=uuid_).get(
+        "LastProcessingResult") == "OK")
     lam.delete_event_source_mapping(UUID=uuid_)
 
 
