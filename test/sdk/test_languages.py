@@ -398,6 +398,34 @@ def test_powertools_for_typescript(make_function, scratch):
     assert any(e.get("ColdStart") == 1 for e in lines), lines
 
 
+# ---- packages with native parts -------------------------------------------------------------------
+
+SHARP = """
+const sharp = require('sharp');
+exports.handler = async ({ side }) => {
+    const image = await sharp({ create: { width: side, height: side, channels: 3,
+                                          background: '#ff0000' } }).resize(10, 20).png().toBuffer();
+    const { format, width, height } = await sharp(image).metadata();
+    return { format, width, height };
+};
+"""
+
+
+@pytest.mark.needs("node", "npm")
+def test_sharp(make_function):
+    modules = os.path.join(NODE, "node_modules")
+    if not os.path.isdir(os.path.join(modules, "sharp")):
+        pytest.skip("sharp is not installed in test/node")
+    files = {"index.js": SHARP}
+    for name in ("sharp", "@img", "detect-libc", "semver", "color", "color-string", "color-convert",
+                 "color-name", "simple-swizzle", "is-arrayish"):
+        if "musl" not in name:
+            files.update({"node_modules/%s/%s" % (name, k): v for k, v in tree(
+                os.path.join(modules, name)).items() if "musl" not in k})
+    f = make_function("node", files=files, MemorySize=512)
+    assert f.call({"side": 200}) == {"format": "png", "width": 10, "height": 20}
+
+
 # ---- .NET ----------------------------------------------------------------------------------------
 
 def test_dotnet_without_dotnet_is_refused(lam):
