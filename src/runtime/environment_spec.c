@@ -298,7 +298,9 @@ static void java_options(const struct environment *env, struct arena *a, struct 
     add_arg(p, a, "-Xlog:all=error:stderr");
     add_arg(p, a,
             "-Dfile.encoding=UTF-8"); // what AWS's LANG makes of it; few hosts have that locale
-    if (in->major >= 24)              // native parts; JEP 472 warns otherwise
+    // Where org.crac, which functions register SnapStart's hooks with, finds AWS's end of it.
+    add_arg(p, a, "-Dorg.crac.Core.Compat=com.amazonaws.services.lambda.crac");
+    if (in->major >= 24) // native parts; JEP 472 warns otherwise
         add_arg(p, a, "--enable-native-access=ALL-UNNAMED");
     add_arg(p, a, "-cp");
     if (env->interpreter) {

@@ -13,14 +13,15 @@ import time
 
 import pytest
 
-from harness import ROOT, clean_environment, make_function as make
+from harness import ROOT, clean_environment, make_function as make, wait_until
 
 HERE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "java")
 EXAMPLE = os.path.join(ROOT, "examples", "java-hello")
-EVENTS = """<project xmlns="http://maven.apache.org/POM/4.0.0"><modelVersion>4.0.0</modelVersion>
+LIBRARIES = """<project xmlns="http://maven.apache.org/POM/4.0.0"><modelVersion>4.0.0</modelVersion>
 <groupId>test</groupId><artifactId>events</artifactId><version>1</version><dependencies><dependency>
 <groupId>com.amazonaws</groupId><artifactId>aws-lambda-java-events</artifactId>
-<version>3.14.0</version></dependency></dependencies></project>"""
+<version>3.14.0</version></dependency><dependency><groupId>org.crac</groupId>
+<artifactId>crac</artifactId><version>1.4.0</version></dependency></dependencies></project>"""
 
 
 def must(*command, cwd=None, timeout=300):
@@ -80,18 +81,19 @@ def probe(core, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def events(core, tmp_path_factory):
+def libraries(core, tmp_path_factory):
+    """What uses AWS's events library and org.crac, as a package of jars."""
     folder = tmp_path_factory.mktemp("events")
-    (folder / "pom.xml").write_text(EVENTS)
+    (folder / "pom.xml").write_text(LIBRARIES)
     r = subprocess.run(["mvn", "-B", "-q", "-f", str(folder / "pom.xml"),
                         "dependency:copy-dependencies", "-DoutputDirectory=" + str(folder / "lib")],
                        env=clean_environment(), stdin=subprocess.DEVNULL, capture_output=True,
                        text=True, timeout=300)
     if r.returncode != 0:
-        pytest.skip("Maven cannot fetch aws-lambda-java-events here: " + r.stdout.strip()[-200:])
+        pytest.skip("Maven cannot fetch the libraries here: " + r.stdout.strip()[-200:])
     jars = [str(p) for p in (folder / "lib").iterdir()]
     must("javac", "--release", "17", "-cp", ":".join([core] + jars), "-d", str(folder / "classes"),
-         "probe/Events.java", cwd=HERE)
+         "probe/Events.java", "probe/Snapped.java", cwd=HERE)
     must("jar", "cf", str(folder / "lib" / "app.jar"), "-C", str(folder / "classes"), ".")
     return tree(str(folder / "lib"), "lib/")
 
@@ -259,8 +261,8 @@ def test_java_streams_pojos_and_static_methods(make_function, example):
     assert f.call([1, 2, 3]) == 6
 
 
-def test_java_events_library(make_function, events):
-    f = java_function(make_function, events, "probe.Events$Queue::handleRequest")
+def test_java_events_library(make_function, libraries):
+    f = java_function(make_function, libraries, "probe.Events$Queue::handleRequest")
     message = {"messageId": "1", "body": "one", "eventSource": "aws:sqs", "messageAttributes": {},
                "eventSourceARN": "arn:aws:sqs:us-east-1:000000000000:q", "receiptHandle": "r",
                "md5OfBody": "x", "awsRegion": "us-east-1", "attributes": {"SentTimestamp": "1"}}
@@ -268,11 +270,34 @@ def test_java_events_library(make_function, events):
            "messageAttributes": {"bad": {"stringValue": "yes", "dataType": "String"}}}
     assert f.call({"Records": [message, bad]}) == {"batchItemFailures": [{"itemIdentifier": "2"}]}
     assert "got one from arn:aws:sqs:us-east-1:000000000000:q" in f.log_lines()
-    f = java_function(make_function, events, "probe.Events$Web::handleRequest")
+    f = java_function(make_function, libraries, "probe.Events$Web::handleRequest")
     answer = f.call({"version": "2.0", "rawPath": "/things", "queryStringParameters": {"q": "7"},
                      "requestContext": {"http": {"method": "POST", "path": "/things"}}})
     assert answer["statusCode"] == 201 and answer["body"] == "POST 7"
     assert answer["headers"] == {"x-path": "/things"}
+
+
+def test_java_snapstart_hooks(make_function, libraries, lam):
+    f = java_function(make_function, libraries, "probe.Snapped",
+                      SnapStart={"ApplyOn": "PublishedVersions"})
+    assert f.call({}) == ["on-demand"]
+
+    def publish():
+        version = lam.publish_version(FunctionName=f.name)["Version"]
+        wait_until(lambda: lam.get_function_configuration(
+            FunctionName=f.name, Qualifier=version)["State"] == "Active", what="it is active")
+        return version
+
+    restored = f.invoke({}, Qualifier=publish())
+    assert restored.payload == ["snap-start", "before", "after"]
+    assert "Restore Duration" in restored.tail
+    lam.update_function_configuration(FunctionName=f.name,
+                                      Environment={"Variables": {"BREAK": "yes"}})
+    f.wait_active()
+    with pytest.raises(lam.exceptions.SnapStartException) as e:
+        f.invoke({}, Qualifier=publish())
+    assert "RestoreException" in str(e.value)
+    assert any("Suppressed: " in line and "cannot be restored" in line for line in f.log_lines())
 
 
 def test_java_21_runs_on_the_nearest_with_a_notice(make_function, example):
