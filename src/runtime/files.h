@@ -8,6 +8,9 @@
 
 #define RUNTIME_PYTHON_BOOTSTRAP "bootstrap.py"
 #define RUNTIME_NODE_BOOTSTRAP "bootstrap.cjs"
+// What its spares rehearse with; beside it.
+#define RUNTIME_NODE_REHEARSAL_SCRIPT "rehearsal-script.js"
+#define RUNTIME_NODE_REHEARSAL_MODULE "rehearsal-module.mjs"
 #define RUNTIME_RUBY_BOOTSTRAP "bootstrap.rb"
 // Modules that functions may import whatever their PYTHONPATH is.
 #define RUNTIME_PYTHON_FOLDER "python"

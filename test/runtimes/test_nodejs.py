@@ -252,3 +252,31 @@ def test_restore(start):
         b.send(3, 0, b"")
         assert b.answer().kind == 26
         assert b.invoke(1).json == 5
+
+
+LOOKS_AROUND = """
+const fs = require('fs');
+exports.handler = async (event, context) => ({
+    env: { ...process.env }, argv: process.argv.slice(1), cwd: process.cwd(),
+    globals: Object.getOwnPropertyNames(globalThis).sort(), cache: Object.keys(require.cache),
+    parent: module.parent.children.length, resources: process.getActiveResourcesInfo(),
+    listeners: Object.fromEntries(process.eventNames().map((n) => [String(n), process.listenerCount(n)])),
+    files: fs.readdirSync('/proc/self/fd').map((fd) => {
+        try { return fs.readlinkSync('/proc/self/fd/' + fd).replace(/\\d+/, ''); } catch { return ''; }
+    }).sort(),
+    context: Object.keys(context), id: context.awsRequestId,
+});
+"""
+
+
+def test_nothing_is_left_of_a_spares_rehearsal(start):
+    seen = []
+    for spare in (False, True):
+        with start(LOOKS_AROUND, spare=spare) as b:
+            seen.append(b.invoke({}, request_id="one").json)
+            assert b.logs == []
+            b.socket.close()
+            b.process.wait()
+            assert b.output.read() == b""
+    fresh, rehearsed = seen
+    assert rehearsed == fresh

@@ -12,12 +12,13 @@
 
 const fs = require('fs');
 
-const CONTROL = 3;
+let control = 3;
 const HEADER = 16; // u32 length, u8 type, u8 flags, u16 zero, u64 sequence; little-endian
 const INIT = 1, INVOKE = 2, RESTORE = 3, RESTORED = 26;
 const READY = 16, INIT_ERROR = 17, RESPONSE = 18, ERROR = 19;
 const STREAM_BEGIN = 20, STREAM_CHUNK = 21, STREAM_END = 22, STREAM_ERROR = 23;
 const LOG = 24, NEXT = 25;
+const REHEARSED = 255; // the end of a rehearsal: never on the wire
 const LEAVING = 1; // flag of an error: the process ends
 
 const HANDLER_STREAMING = Symbol.for('aws.lambda.runtime.handler.streaming');
@@ -42,7 +43,7 @@ function writeAll(data) {
     let at = 0;
     while (at < data.length) {
         try {
-            at += fs.writeSync(CONTROL, data, at);
+            at += fs.writeSync(control, data, at);
         } catch (e) {
             if (e.code !== 'EAGAIN')
                 process.reallyExit(0); // the platform has gone
@@ -81,7 +82,7 @@ function flushHeld() {
 function sendAsync(type, sequence, body, callback) {
     const frame = Buffer.concat([header(type, sequence, body.length), body]);
     const step = (at) => {
-        fs.write(CONTROL, frame, at, frame.length - at, null, (err, n) => {
+        fs.write(control, frame, at, frame.length - at, null, (err, n) => {
             if (err && err.code !== 'EAGAIN')
                 process.reallyExit(0);
             at += n || 0;
@@ -109,7 +110,7 @@ function fill(needed) {
     while (inputTo - inputFrom < needed) {
         let n;
         try {
-            n = fs.readSync(CONTROL, input, inputTo, input.length - inputTo, null);
+            n = fs.readSync(control, input, inputTo, input.length - inputTo, null);
         } catch (e) {
             if (e.code === 'EAGAIN' || e.code === 'EINTR') {
                 Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1);
@@ -221,7 +222,7 @@ function sendError(type, sequence, error, flags = 0) {
 
 let requestId;
 let tenantId;
-let logError;
+let logError = () => {};
 
 // A message is one log event, whatever newlines it holds.
 function logLine(text) {
@@ -287,16 +288,14 @@ function isModuleFolder(folder, path) {
     for (; ; folder = path.dirname(folder)) {
         if (folder.endsWith('/node_modules'))
             return false;
-        let text;
-        try {
-            text = fs.readFileSync(path.join(folder, 'package.json'), 'utf8');
-        } catch {
+        const file = path.join(folder, 'package.json');
+        if (!isFile(file)) {
             if (folder === '/')
                 return false;
             continue;
         }
         try {
-            return JSON.parse(text)?.type === 'module';
+            return JSON.parse(fs.readFileSync(file, 'utf8'))?.type === 'module';
         } catch (e) {
             console.warn(`${folder}/package.json cannot be read, it will be ignored for ` +
                 'ES module detection purposes.', e);
@@ -307,9 +306,9 @@ function isModuleFolder(folder, path) {
 
 function isFile(file) {
     try {
-        return fs.statSync(file).isFile();
+        return fs.statSync(file, { throwIfNoEntry: false })?.isFile() === true;
     } catch {
-        return false;
+        return false; // no folder, no permission
     }
 }
 
@@ -440,7 +439,8 @@ let handler;
 let streaming;
 let highWaterMark;
 let whenLoopEmpty = () => {};
-let onFatal; // (error, exit status)
+let onFatal = () => process.reallyExit(70); // (error, exit status)
+let rehearsed;
 
 function stringify(result) {
     try {
@@ -654,6 +654,8 @@ async function invokeStreaming(call) {
 function next() {
     const started = process.hrtime.bigint();
     let frame = receive();
+    if (frame.type === REHEARSED)
+        return rehearsed();
     if (frame.type === RESTORE) { // SnapStart: Node.js has no hooks
         send(RESTORED, frame.sequence, Buffer.alloc(0));
         frame = receive();
@@ -710,15 +712,7 @@ function become(init, spare) {
     }
 }
 
-async function main() {
-    const spare = process.argv.includes('--spare');
-    process.argv.splice(1, Infinity, '/var/runtime/index.mjs');
-    if (spare) {
-        // Off anybody's path: what functions usually load. The environment is not theirs yet.
-        for (const name of ['util', 'path', 'url', 'stream', 'http', 'https', 'crypto', 'zlib'])
-            require(name);
-        await import('data:text/javascript,');
-    }
+async function initialise(spare) {
     const { type, sequence, body } = receive();
     if (type !== INIT)
         process.reallyExit(70);
@@ -727,16 +721,6 @@ async function main() {
         sendError(INIT_ERROR, sequence, error);
         process.exit(status);
     };
-    process.on('uncaughtException', (error) => {
-        logError('Uncaught Exception', error);
-        onFatal(error, 129);
-    });
-    process.on('unhandledRejection', (reason, promise) => {
-        const error = new UnhandledPromiseRejection(reason, promise);
-        logError('Unhandled Promise Rejection', error);
-        onFatal(error, 128);
-    });
-    process.on('beforeExit', () => whenLoopEmpty());
     become(init, spare);
     if (init.debug_port) { // `lambkin invoke --debug`: nothing of the function runs before
         const inspector = require('inspector');
@@ -759,6 +743,81 @@ async function main() {
     whenLoopEmpty = () => {};
     send(READY, sequence, Buffer.alloc(0));
     setImmediate(next);
+}
+
+// ---- a spare's rehearsal -----------------------------------------------------------------------
+
+// Puts frames where receive() looks first, as if they had been read.
+function pretend(frames) {
+    const data = Buffer.concat(frames.map(([type, body]) =>
+        Buffer.concat([header(type, 1, body.length), body])));
+    data.copy(input, 0);
+    inputFrom = 0;
+    inputTo = data.length;
+}
+
+function pretendedInvoke() {
+    const fields = ['00000000-0000-4000-8000-000000000000',
+        'arn:aws:lambda:us-east-1:000000000000:function:rehearsal',
+        'Root=1-00000000-000000000000000000000000;Parent=0000000000000000;Sampled=0', '', '', ''];
+    const head = Buffer.alloc(32);
+    head.writeUInt32LE(0xffffffff, 0);
+    fields.forEach((text, i) => head.writeUInt32LE(text.length, 8 + 4 * i));
+    return Buffer.concat([head, Buffer.from(fields.join('') + '{"key":"value"}')]);
+}
+
+// Off anybody's path, a spare goes through a cold start and two invocations of functions of its own,
+// so that the code of it is compiled and what Node.js loads late is there. Answers go to /dev/null,
+// and nothing of it stays: variables, folder, console and modules are as before.
+async function rehearse() {
+    const variables = { ...process.env }, folder = process.cwd();
+    const real = control;
+    control = fs.openSync('/dev/null', 'r+');
+    for (const name of ['rehearsal-script.handler', 'rehearsal-module.handler']) {
+        const init = { handler: name, task_root: __dirname, env: { ...variables,
+            _HANDLER: name, AWS_LAMBDA_FUNCTION_NAME: 'rehearsal', AWS_REGION: 'us-east-1' } };
+        pretend([[INIT, Buffer.from(JSON.stringify(init))], [INVOKE, pretendedInvoke()],
+            [INVOKE, pretendedInvoke()], [REHEARSED, Buffer.alloc(0)]]);
+        await new Promise((resolve) => {
+            rehearsed = resolve;
+            initialise(true);
+        });
+    }
+    fs.closeSync(control);
+    control = real;
+    inputFrom = inputTo = 0;
+    handler = streaming = highWaterMark = requestId = tenantId = undefined;
+    onFatal = () => process.reallyExit(70);
+    whenLoopEmpty = () => {};
+    delete globalThis.awslambda;
+    delete require.cache[require.resolve('./rehearsal-script.js')];
+    module.children.length = 0;
+    for (const name of Object.keys(process.env)) {
+        if (!(name in variables))
+            delete process.env[name];
+    }
+    process.chdir(folder);
+}
+
+async function main() {
+    const spare = process.argv.includes('--spare');
+    process.argv.splice(1, Infinity, '/var/runtime/index.mjs');
+    process.on('uncaughtException', (error) => {
+        logError('Uncaught Exception', error);
+        onFatal(error, 129);
+    });
+    process.on('unhandledRejection', (reason, promise) => {
+        const error = new UnhandledPromiseRejection(reason, promise);
+        logError('Unhandled Promise Rejection', error);
+        onFatal(error, 128);
+    });
+    process.on('beforeExit', () => whenLoopEmpty());
+    if (spare) {
+        for (const name of ['util', 'path', 'url', 'stream', 'http', 'https', 'crypto', 'zlib'])
+            require(name);
+        await rehearse();
+    }
+    initialise(spare);
 }
 
 main();
