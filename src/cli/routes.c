@@ -26,8 +26,8 @@ struct routes {
 static void line(struct routes *s, struct str where, struct str what, struct str authorization)
 {
     if (s->shown++ == 0)
-        printf("%-64s %-32s %s\n", "WHERE", "ANSWERED BY", "AUTHORIZATION");
-    printf("%-64.*s %-32.*s %.*s\n", STR_ARG(where), STR_ARG(what), STR_ARG(authorization));
+        printf("%-72s %-32s %s\n", "WHERE", "ANSWERED BY", "AUTHORIZATION");
+    printf("%-72.*s %-32.*s %.*s\n", STR_ARG(where), STR_ARG(what), STR_ARG(authorization));
 }
 
 // The URLs of one function; there are few.
@@ -81,25 +81,43 @@ static int all_function_urls(struct routes *s, struct err *err)
     return r;
 }
 
+// "GET /pets": what stands before and after the space; a key without one is all path.
+static void split_key(struct str key, struct str *method, struct str *path)
+{
+    *path = key;
+    if (!str_next(path, ' ', method) || !path->ptr) {
+        *path = key;
+        *method = STR("");
+    }
+}
+
 static void show_apis(struct routes *s, const struct json_value *v)
 {
     json_each(api, json_get(v, "apis")) json_each(stage, json_get(api, "stages"))
         json_each(route, json_get(stage, "routes"))
     {
-        struct str name = json_get_or(stage, "name", STR(""));
-        struct str key = json_get_or(route, "key", STR("")), method, path = key;
+        struct str name = json_get_or(stage, "name", STR("")), method, path;
         bool root = str_eq(name, STR("$default"));
-        if (!str_next(&path, ' ', &method) || !path.ptr) {
-            path = key;
-            method = STR("");
-        }
+        split_key(json_get_or(route, "key", STR("")), &method, &path);
         line(s,
-             arena_printf(&s->client.arena, "%.*s%s%.*s.execute-api%s%.*s%s%.*s", STR_ARG(method),
-                          method.len ? " " : "", STR_ARG(json_get_or(api, "id", STR(""))),
+             arena_printf(&s->client.arena, "%.*s%s%.*s%s%.*s%s%.*s", STR_ARG(method),
+                          method.len ? " " : "", STR_ARG(json_get_or(api, "endpoint", STR(""))),
                           root ? "" : "/", STR_ARG(root ? STR("") : name),
                           path.len > 0 && path.ptr[0] == '/' ? "" : " ", STR_ARG(path)),
              json_get_or(route, "function", json_get_or(route, "target", STR(""))),
              json_get_or(route, "authorization", STR("")));
+    }
+}
+
+static void show_domains(struct routes *s, const struct json_value *v)
+{
+    json_each(d, json_get(v, "domains"))
+    {
+        line(s, json_get_or(d, "url", STR("")),
+             arena_printf(&s->client.arena, "API %.*s/%.*s",
+                          STR_ARG(json_get_or(d, "api", STR(""))),
+                          STR_ARG(json_get_or(d, "stage", STR("")))),
+             STR("by route"));
     }
 }
 
@@ -114,13 +132,14 @@ static int routes(struct routes *s, struct err *err)
         r = client_parse(c, &answer, &v, err);
     if (r == 0) {
         if (c->json)
-            printf("{\"apis\":%.*s,\"functionUrls\":[", STR_ARG(json_get(v, "apis")->raw));
+            printf("{\"apis\":%.*s,\"domains\":%.*s,\"functionUrls\":[",
+                   STR_ARG(json_get(v, "apis")->raw), STR_ARG(json_get(v, "domains")->raw));
         r = all_function_urls(s, err);
     }
     if (r == 0 && c->json)
         printf("]}\n");
     else if (r == 0)
-        show_apis(s, v);
+        show_apis(s, v), show_domains(s, v);
     if (r == 0 && !c->json && s->shown == 0)
         printf("nothing answers over plain HTTP; `lambkin url FUNCTION --create` makes a URL\n");
     http_client_response_finish(&answer);

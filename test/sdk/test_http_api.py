@@ -588,4 +588,12 @@ def test_url_and_routes(daemon, api):
     mine = [x for x in shown["apis"] if x["id"] == a.id][0]
     assert mine["stages"] == [{"name": "$default", "routes": [
         {"key": "GET /x/{y}", "function": f.name, "authorization": "iam"}]}]
+    assert mine["endpoint"] == a.endpoint
+    name = "routes-%s.example.com" % uuid.uuid4().hex[:6]
+    a.gw.create_domain_name(DomainName=name, DomainNameConfigurations=[])
+    a.gw.create_api_mapping(DomainName=name, ApiId=a.id, Stage="$default", ApiMappingKey="v1")
+    shown = json.loads(daemon.cli("routes").stdout)
+    assert {"url": "http://%s:%d/v1" % (name, daemon.port), "api": a.id, "stage": "$default"} \
+        in shown["domains"]
+    a.gw.delete_domain_name(DomainName=name)
     f.delete()

@@ -305,6 +305,21 @@ bool api_domains_exist(void)
     return any;
 }
 
+void api_domains_each(void (*each)(void *ctx, struct str domain, const struct api_domain_target *t),
+                      void *ctx)
+{
+    const struct map_entry *e;
+    size_t at = 0;
+
+    pthread_rwlock_rdlock(&lock);
+    while ((e = map_next(&domains, &at))) {
+        const struct domain *d = e->value;
+        for (unsigned i = 0; i < d->n_targets; i++)
+            each(ctx, d->name, &d->targets[i]);
+    }
+    pthread_rwlock_unlock(&lock);
+}
+
 bool api_domain_find(struct arena *a, struct str host, struct str path,
                      struct api_domain_target *out, size_t *prefix)
 {

@@ -139,6 +139,10 @@ bool api_domain_find(struct arena *a, struct str host, struct str path,
 // Whether any custom domain has mappings; cheap.
 bool api_domains_exist(void);
 
+// Calls each() for every mapping of every custom domain, under the lock: be quick.
+void api_domains_each(void (*each)(void *ctx, struct str domain, const struct api_domain_target *t),
+                      void *ctx);
+
 // Loads everything; while services start.
 int api_models_load(struct err *err);
 void api_models_free(void);

@@ -255,7 +255,7 @@ LIST(apis, kind_api, STR(""))
 // ---- APIs: the endpoint, quick create
 // ------------------------------------------------------------
 
-struct str gateway_endpoint(struct call *c, struct str api_id, bool websocket)
+struct str gateway_address(struct call *c, struct str host, bool websocket)
 {
     struct str rest = c->base_url, port = STR("");
     ptrdiff_t at = str_find(rest, STR("://"));
@@ -265,11 +265,16 @@ struct str gateway_endpoint(struct call *c, struct str api_id, bool websocket)
     ptrdiff_t colon = str_find_char(rest, ':');
     if (colon >= 0)
         port = str_slice(rest, (size_t)colon, rest.len);
-    return arena_printf(c->arena, "%s://%.*s.execute-api.%.*s.localhost%.*s",
-                        websocket ? tls ? "wss" : "ws"
-                        : tls     ? "https"
-                                  : "http",
-                        STR_ARG(api_id), STR_ARG(c->region), STR_ARG(port));
+    return arena_printf(c->arena, "%s%s://%.*s%.*s", websocket ? "ws" : "http", tls ? "s" : "",
+                        STR_ARG(host), STR_ARG(port));
+}
+
+struct str gateway_endpoint(struct call *c, struct str api_id, bool websocket)
+{
+    return gateway_address(c,
+                           arena_printf(c->arena, "%.*s.execute-api.%.*s.localhost",
+                                        STR_ARG(api_id), STR_ARG(c->region)),
+                           websocket);
 }
 
 // The integration, route and stage that CreateApi makes when it is given a target.

@@ -7,6 +7,7 @@
 #include "engine/sites.h"
 #include "services/gateway/api_model.h"
 #include "services/gateway/connections.h"
+#include "services/gateway/gateway.h"
 #include "services/gateway/service_integration.h"
 
 #include <errno.h>
@@ -75,6 +76,7 @@ static void one_api(void *ctx, const struct api *a)
     jw_member_str(w, "id", a->id);
     jw_member_str(w, "name", a->name);
     jw_member_str(w, "protocol", a->websocket ? STR("WEBSOCKET") : STR("HTTP"));
+    jw_member_str(w, "endpoint", gateway_endpoint(p->c, a->id, a->websocket));
     jw_key(w, STR("stages"));
     jw_array_begin(w);
     pthread_rwlock_rdlock((pthread_rwlock_t *)&a->routes_lock);
@@ -93,6 +95,21 @@ static void one_api(void *ctx, const struct api *a)
     jw_object_end(w);
 }
 
+// Under the models' lock.
+static void one_domain(void *ctx, struct str domain, const struct api_domain_target *t)
+{
+    struct page *p = ctx;
+    struct json_writer *w = &p->w;
+
+    jw_object_begin(w);
+    struct str address = gateway_address(p->c, domain, false);
+    jw_member_str(w, "url",
+                  arena_printf(p->c->arena, "%.*s/%.*s", STR_ARG(address), STR_ARG(t->key)));
+    jw_member_str(w, "api", t->api_id);
+    jw_member_str(w, "stage", t->stage);
+    jw_object_end(w);
+}
+
 static void routes_page(struct call *c)
 {
     struct page p = {.c = c};
@@ -106,6 +123,10 @@ static void routes_page(struct call *c)
     jw_key(&p.w, STR("apis"));
     jw_array_begin(&p.w);
     api_models_each(one_api, &p);
+    jw_array_end(&p.w);
+    jw_key(&p.w, STR("domains"));
+    jw_array_begin(&p.w);
+    api_domains_each(one_domain, &p);
     jw_array_end(&p.w);
     jw_member_i64(&p.w, "webSocketConnections", connections_count());
     jw_object_end(&p.w);
