@@ -232,6 +232,19 @@ def test_javascript_sdk(daemon):
 
 
 @pytest.mark.needs("node", "npm")
+@node_module("@aws-sdk/client-apigatewayv2")
+def test_javascript_sdk_makes_what_stands_beside_functions(daemon):
+    sqs = daemon.client("sqs")
+    url = sqs.create_queue(QueueName="js-parts")["QueueUrl"]
+    assert drive(daemon, url, "parts") == {
+        "sent": 200, "link": "AVAILABLE", "template": {"a": ""}, "response": "$default",
+        "route": "$default"}
+    got = sqs.receive_message(QueueUrl=url, WaitTimeSeconds=20)["Messages"][0]
+    assert got["Body"] == "from js"
+    sqs.delete_queue(QueueUrl=url)
+
+
+@pytest.mark.needs("node", "npm")
 @node_module("@aws-sdk/client-apigatewaymanagementapi")
 def test_javascript_sdk_posts_to_connections(daemon):
     f = echo_function(daemon, FUNCTION)
