@@ -119,12 +119,17 @@ static void write_configuration(const struct deploy *d, struct json_writer *w, b
 
 static void write_code(const struct deploy *d, struct json_writer *w, struct buf *out)
 {
-    jw_key(w, STR("ZipFile"));
-    // Straight into the buffer: a package may be large.
-    buf_add_char(out, '"');
-    base64_encode(out, d->zip);
-    buf_add_char(out, '"');
-    w->comma = true;
+    if (d->hot) {
+        jw_member_str(w, "S3Bucket", STR("hot-reload"));
+        jw_member_str(w, "S3Key", str_from(d->hot));
+    } else {
+        jw_key(w, STR("ZipFile"));
+        // Straight into the buffer: a package may be large.
+        buf_add_char(out, '"');
+        base64_encode(out, d->zip);
+        buf_add_char(out, '"');
+        w->comma = true;
+    }
     if (d->architecture) {
         jw_key(w, STR("Architectures"));
         jw_array_begin(w);
@@ -322,7 +327,7 @@ int deploy_run(struct deploy *d, const char *path, struct str *configuration, st
         else if (r >= 0 || answer.status == 200) // a failed one is mended by an update
             r = update(d, err);
         http_client_response_finish(&answer);
-        d->sent = hash_table(d->zip);
+        d->sent = d->hot ? 0 : hash_table(d->zip);
     }
     buf_finish(&zip);
     d->zip = STR_NULL;
@@ -332,12 +337,27 @@ int deploy_run(struct deploy *d, const char *path, struct str *configuration, st
     return r;
 }
 
+// Hot code needs nothing but its function.
+static int is_there(struct deploy *d, struct err *err)
+{
+    struct http_client_response answer = {0};
+    const struct json_value *v;
+    int r = look(d, &answer, &v, err);
+
+    if (r == -EREMOTEIO && answer.status == 404)
+        r = -ENOENT;
+    http_client_response_finish(&answer);
+    return r < 0 ? r : 1;
+}
+
 int deploy_code(struct deploy *d, const char *path, struct err *err)
 {
     struct str configuration;
     struct buf zip;
     int r;
 
+    if (d->hot)
+        return is_there(d, err);
     buf_init(&zip, PACKAGE_MAX_BYTES);
     r = read_package(d, path, &zip, err);
     if (r == 0 && hash_table(d->zip) != d->sent) {

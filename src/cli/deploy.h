@@ -10,6 +10,8 @@ struct deploy {
     const char *name; // NULL: the folder's
     const char *runtime, *handler, *timeout, *memory, *role, *architecture;
     struct arg_values env;
+    const char
+        *hot; // the folder by its full name: the daemon runs it from there, and gets no package
     struct package_kind kind;
     struct str zip; // only while it is being sent
     uint64_t sent;  // of the package that is in place; 0: none
@@ -35,8 +37,8 @@ int deploy_check(const struct deploy *d, struct err *err);
 // configuration as JSON, in the client's arena.
 int deploy_run(struct deploy *d, const char *path, struct str *configuration, struct err *err);
 // Only the code, as quickly as it can be done, for a function that deploy_run() has seen: 1 when
-// the new code is in place, 0 when the package is the same as before, -ENOENT
-// when the function is gone or a file vanished while it was being packed.
+// the new code is in place (hot code is so by itself), 0 when the package is the same as before,
+// -ENOENT when the function is gone or a file vanished while it was being packed.
 int deploy_code(struct deploy *d, const char *path, struct err *err);
 // Of the function; absent when it has none.
 struct str deploy_url(struct deploy *d);

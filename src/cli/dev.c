@@ -17,6 +17,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/stat.h>
 
 #define LOOK_MS 150     // between two looks at the log
@@ -27,7 +28,7 @@
 struct dev {
     struct deploy deploy;
     struct logs logs;
-    const char *dir;
+    const char *dir, *full; // as given, and by its full name
     struct folder_watch watch;
     bool away;                  // the folder is not there
     char changed[NAME_MAX + 1]; // what this round is about
@@ -131,6 +132,36 @@ static int deploy_first(struct dev *d, struct err *err)
     return 0;
 }
 
+// A daemon on this host that may run the folder from where it lies (its setting hot-reload) needs
+// no packages: what is saved is what runs. Whether it may is its to say.
+static int deploy_hot(struct dev *d, struct err *err)
+{
+    static const char *const here[] = {"http://127.",       "https://127.", "http://localhost",
+                                       "https://localhost", "http://[::1]", "https://[::1]"};
+    struct err ignored = ERR_INIT;
+    bool local = false;
+
+    for (size_t i = 0; i < ARRAY_LEN(here); i++)
+        local = local || str_starts(str_from(d->deploy.client.endpoint), str_from(here[i]));
+    d->deploy.hot = local ? d->full : NULL;
+    if (d->deploy.hot && deploy_first(d, &ignored) == 0)
+        return 0;
+    d->deploy.hot = NULL;
+    return deploy_first(d, err);
+}
+
+// What stays is a package: edits after the end are not live.
+static void deploy_last(struct dev *d)
+{
+    struct err err = ERR_INIT;
+
+    if (!d->deploy.hot)
+        return;
+    d->deploy.hot = NULL;
+    if (deploy_code(&d->deploy, d->dir, &err) < 0)
+        say_failed(&err);
+}
+
 // A failure is said and waits for the next change: an author's mistake must not end the loop.
 static void deploy_change(struct dev *d)
 {
@@ -139,7 +170,9 @@ static void deploy_change(struct dev *d)
 
     d->pending = false;
     r = deploy_code(&d->deploy, d->dir, &err);
-    if (r > 0)
+    if (r > 0 && d->deploy.hot)
+        fprintf(stderr, "%s: live\n", d->changed);
+    else if (r > 0)
         fprintf(stderr, "%s: live %.0f ms after it was saved\n", d->changed,
                 (double)(os_mono_ns() - d->changed_ns) / 1e6);
     else if (r == -ENOENT && take_events(d, 0, &err) > 0)
@@ -181,12 +214,13 @@ static int dev(struct dev *d, struct err *err)
     if (r == 0) {
         d->logs.follow = true;
         d->logs.begin_ms = os_now_ms();
-        r = deploy_first(d, err);
+        r = deploy_hot(d, err);
     }
     if (r < 0)
         return r;
     d->logs.function = d->deploy.name;
-    fprintf(stderr, "watching %s; Ctrl-C ends\n", d->dir);
+    fprintf(stderr, "watching %s%s; Ctrl-C ends\n", d->dir,
+            d->deploy.hot ? ", which runs from where it lies" : "");
     while (!ended && !ferror(stdout)) {
         r = take_events(d, LOOK_MS, err);
         if (r == 0 && d->pending)
@@ -202,6 +236,7 @@ static int dev(struct dev *d, struct err *err)
         if (!ended)
             look(d);
     }
+    deploy_last(d);
     fprintf(stderr, "%s stays deployed\n", d->deploy.name);
     return 0;
 }
@@ -214,6 +249,7 @@ int dev_main(int argc, char **argv)
     struct arg_words words;
     struct err err = ERR_INIT;
     struct stat st;
+    char full[PATH_MAX];
     int code;
 
     client_init(&d.deploy.client);
@@ -237,6 +273,7 @@ int dev_main(int argc, char **argv)
         d.logs.client.region = d.deploy.client.region;
         d.logs.client.json = json;
         d.dir = words.words[0];
+        d.full = realpath(d.dir, full);
         if (!d.deploy.name) // outlives the arena of one deployment
             d.deploy.name = deploy_name(&names, d.dir);
         sigaction(SIGINT, &action, NULL);

@@ -389,3 +389,42 @@ def inotifies(pid):
         except OSError:
             pass
     return sum("inotify" in link for link in links)
+
+
+def test_lambkin_dev_uses_it(hot, folder, daemon):
+    """Where the daemon may run the folder from where it lies, dev deploys nothing; what stays is a
+    package."""
+    from test_dev import Dev
+    write(folder, "app.py", python(0))
+    f = Function(hot, unique_name("dev"), "")
+    made.append(f)
+    d = Dev(hot, folder, f.name)
+    try:
+        d.wait_for("err", "which runs from where it lies")
+        code = f.lam.get_function(FunctionName=f.name)["Code"]
+        assert code["Location"] == "file://" + folder
+        for i in range(1, 10):
+            write(folder, "app.py", python(i))
+            assert f.call() == i
+        d.wait_for("err", "app.py: live")
+        write(folder, "app.py", "def handler(e, c):\n    print('a line')\n    return 1\n")
+        assert f.call() == 1
+        d.wait_for("out", "a line")
+        assert hot.cli("rm", f.name).returncode == 0
+        write(folder, "app.py", python("made anew"))
+        d.wait_for("err", "created", times=2)
+        assert f.call() == "made anew"
+    finally:
+        assert d.end() == 0
+    assert "stays deployed" in d.text["err"]
+    write(folder, "app.py", python("unseen"))
+    assert f.call() == "made anew"
+    assert "Location" in f.lam.get_function(FunctionName=f.name)["Code"]
+    assert not f.lam.get_function(FunctionName=f.name)["Code"]["Location"].startswith("file:")
+    # elsewhere it sends packages, as ever
+    d = Dev(daemon, folder, f.name)
+    try:
+        d.wait_for("err", "watching " + folder + ";")
+    finally:
+        d.end()
+        daemon.cli("rm", f.name)
