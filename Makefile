@@ -46,6 +46,7 @@ bench: all
 	-@.venv/bin/python bench/bench.py --lambkin $(BUILD)/lambkin
 	-@.venv/bin/python bench/queues.py --lambkin $(BUILD)/lambkin
 	-@.venv/bin/python bench/gateway.py --lambkin $(BUILD)/lambkin
+	-@.venv/bin/python bench/packages.py --lambkin $(BUILD)/lambkin
 	-@$(BUILD)/bench/sandbox_bench $(BUILD)/test/sandbox 60
 	-@.venv/bin/python bench/coldstart.py --lambkin $(BUILD)/lambkin \
 		--sandbox-bench $(BUILD)/bench/sandbox_bench --guests $(BUILD)/test/sandbox

@@ -51,6 +51,11 @@ static void drop_connection(struct keeper *k, int c)
     }
     if (k->connections[c].main)
         k->stopping = true;
+    bool server = false;
+    for (int i = 0; i < KEEPER_MAX_CONNECTIONS; i++)
+        server = server || (k->connections[i].fd >= 0 && !k->connections[i].main);
+    if (!server)
+        image_slots_forget(k);
 }
 
 // The peer reads slowly at times; one that does not read at all is given up.
@@ -200,15 +205,18 @@ static int on_start(struct keeper *k, struct request *q)
     if (slot_find(k, q->connection, spec.id))
         return -EPROTO; // ids are the client's business, and unique
     bool image = spec.binding.image_dir && spec.binding.image_dir[0];
-    struct slot *s = spec.ptrace_allowed || image || !k->spaces ? NULL : slot_spare(k);
+    bool prepared = k->spaces && !spec.ptrace_allowed;
+    struct slot *s = !prepared ? NULL
+                     : image   ? image_slot_dressed(k, spec.binding.image_dir)
+                               : slot_spare(k);
     if (s) {
         s->connection = q->connection;
         s->id = spec.id;
         slot_start(k, s, &spec, q->h.serial);
         return 0;
     }
-    if (image && k->spaces && !spec.ptrace_allowed)
-        s = slot_blank_take(k, spec.binding.image_dir);
+    if (image && prepared)
+        s = image_slot_dress(k, spec.binding.image_dir);
     int r = s ? 0 : slot_make(k, spec.ptrace_allowed, &spec.binding, &s, &err);
     if (r >= 0) {
         s->connection = q->connection;
@@ -406,16 +414,11 @@ static bool wants_spares(const struct keeper *k)
     return k->spaces && k->spares + k->making < k->config.spare_slots;
 }
 
-static bool wants_blanks(const struct keeper *k)
-{
-    return k->images && k->config.spare_slots && k->blanks < KEEPER_BLANKS;
-}
-
 static void make_spare(struct keeper *k, int64_t *not_before_ms)
 {
     struct err err = ERR_INIT;
     struct slot *s;
-    int r = wants_spares(k) ? slot_make(k, false, NULL, &s, &err) : slot_make_blank(k, &err);
+    int r = wants_spares(k) ? slot_make(k, false, NULL, &s, &err) : image_slots_make(k, &err);
     if (r < 0) {
         log_warn("cannot prepare a sandbox: %s", err.message);
         *not_before_ms = os_mono_ms() + 1000;
@@ -427,7 +430,7 @@ static void run(struct keeper *k)
     int64_t spares_not_before_ms = 0;
     while (!k->stopping) {
         struct epoll_event events[64];
-        bool refill = wants_spares(k) || wants_blanks(k);
+        bool refill = wants_spares(k) || image_slots_wanted(k);
         int timeout = k->want_sweep ? SWEEP_MS : refill ? REFILL_QUIET_MS : -1;
         if (refill && !k->want_sweep && os_mono_ms() < spares_not_before_ms)
             timeout = 200;

@@ -25,12 +25,23 @@
 //     +---- slot_sweep (cgroup gone) ---------------- DYING
 //
 // For container images, once one was asked for, a few wait as BLANK: everything is made but the
-// root, which only the image can be. slot_blank_take() gives it and makes it MAKING.
+// root, which only the image can be. image_slot_dress() gives it and makes it MAKING, from which
+// one that nobody waits for becomes DRESSED: a spare of its image.
 //
 // A START that finds no spare waits in MAKING, with its message kept. LIVE without code may be
 // bound once more (INJECT).
-enum slot_state { SLOT_FREE, SLOT_MAKING, SLOT_SPARE, SLOT_BLANK, SLOT_LIVE, SLOT_DYING };
+enum slot_state {
+    SLOT_FREE,
+    SLOT_MAKING,
+    SLOT_SPARE,
+    SLOT_BLANK,
+    SLOT_DRESSED,
+    SLOT_LIVE,
+    SLOT_DYING
+};
 #define KEEPER_BLANKS 2
+#define KEEPER_RECENT_IMAGES 4
+#define KEEPER_IMAGE_NAME 128 // bytes of an image's name below images/ that may wait dressed
 
 struct slot {
     enum slot_state state;
@@ -41,9 +52,11 @@ struct slot {
     int pidfd, channel, output; // output: the read end, until STARTED hands it over
     int mounts;                 // its mount namespace, until code is bound
     struct network net;
-    bool tracing;  // made with the filter that allows debuggers
-    bool has_code; // a binding with code has been applied
-    bool image;    // its root is a container image's
+    bool tracing;                       // made with the filter that allows debuggers
+    bool has_code;                      // a binding with code has been applied
+    bool image;                         // its root is a container image's
+    char image_name[KEEPER_IMAGE_NAME]; // which, where it was dressed; "" otherwise
+    ino_t image_inode;
     bool keep_on_exit;
     bool killed, frozen;
     struct program_file { // of a program that waits for its code; path NULL: there is none
@@ -66,6 +79,14 @@ struct slot {
     struct outbound outbound;
     struct memory_watch memory;
     char task_root[SANDBOX_MAX_PATH], layer_root[SANDBOX_MAX_PATH]; // without mounts
+};
+
+struct recent_image {
+    char name[KEEPER_IMAGE_NAME];
+    uint64_t used; // larger is later
+    // The slot that waits with it, or waited: its number and generation.
+    unsigned slot;
+    uint16_t generation;
 };
 
 struct connection {
@@ -91,6 +112,8 @@ struct keeper {
     unsigned n_slots;   // ever used
     unsigned spares, making, blanks;
     bool images; // one was asked for: blanks are kept
+    struct recent_image recent_images[KEEPER_RECENT_IMAGES];
+    uint64_t images_used;
     struct connection connections[KEEPER_MAX_CONNECTIONS];
     char in[PROTOCOL_MAX_BYTES], out[PROTOCOL_MAX_BYTES];
     bool want_sweep;
@@ -129,8 +152,21 @@ int slot_make(struct keeper *k, bool tracing, const struct sandbox_binding *b, s
               struct err *err);
 struct slot *slot_spare(struct keeper *k);
 int slot_make_blank(struct keeper *k, struct err *err);
+void slot_set_state(struct keeper *k, struct slot *s, enum slot_state to);
+
+// image_slots.c
 // A blank slot that becomes this image's; NULL when there is none, or it cannot.
-struct slot *slot_blank_take(struct keeper *k, const char *image_dir);
+struct slot *image_slot_dress(struct keeper *k, const char *image_dir);
+// One that waits with this image; NULL when none does.
+struct slot *image_slot_dressed(struct keeper *k, const char *image_dir);
+void image_slot_used(struct keeper *k, const struct slot *s);   // one of an image was started
+void image_slot_failed(struct keeper *k, const struct slot *s); // or could not be made
+void image_slots_forget(struct keeper *k); // the server has gone: images may go before the next
+// Whether one should be made ahead of time, and making it.
+bool image_slots_wanted(struct keeper *k);
+int image_slots_make(struct keeper *k, struct err *err);
+
+// slot.c
 struct slot *slot_find(struct keeper *k, int connection, uint64_t id);
 // Limits, code, outbound network.
 int slot_bind(struct keeper *k, struct slot *s, const struct sandbox_binding *b, struct err *err);

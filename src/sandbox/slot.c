@@ -20,7 +20,7 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
-static void set_state(struct keeper *k, struct slot *s, enum slot_state to)
+void slot_set_state(struct keeper *k, struct slot *s, enum slot_state to)
 {
     k->spares -= s->state == SLOT_SPARE;
     k->making -= s->state == SLOT_MAKING;
@@ -183,7 +183,7 @@ static void release(struct keeper *k, struct slot *s)
     outbound_stop(&s->outbound);
     free(s->waiting);
     s->waiting = NULL;
-    set_state(k, s, SLOT_DYING);
+    slot_set_state(k, s, SLOT_DYING);
     slot_sweep(k);
 }
 
@@ -206,6 +206,8 @@ static int make(struct keeper *k, bool tracing, bool blank, const struct sandbox
                        .memory = {.tmp = -1, .event = -1},
                        .image = b && b->image_dir && b->image_dir[0],
                        .net = {-1, -1, -1, 0, 0}};
+    if (s->image && strlen(b->image_dir) < sizeof(s->image_name))
+        snprintf(s->image_name, sizeof(s->image_name), "%s", b->image_dir);
     snprintf(s->group, sizeof(s->group), "s%u", number);
     struct plain_paths paths;
     if (!k->spaces)
@@ -240,7 +242,7 @@ static int make(struct keeper *k, bool tracing, bool blank, const struct sandbox
         release(k, s);
         return r;
     }
-    set_state(k, s, blank ? SLOT_BLANK : SLOT_MAKING);
+    slot_set_state(k, s, blank ? SLOT_BLANK : SLOT_MAKING);
     *out = s;
     return 0;
 }
@@ -255,27 +257,6 @@ int slot_make_blank(struct keeper *k, struct err *err)
 {
     struct slot *s;
     return make(k, false, true, NULL, &s, err);
-}
-
-struct slot *slot_blank_take(struct keeper *k, const char *image_dir)
-{
-    k->images = true;
-    for (unsigned i = 0; k->blanks && i < k->n_slots; i++) {
-        struct slot *s = &k->slots[i];
-        if (s->state != SLOT_BLANK || s->killed)
-            continue;
-        _cleanup_close_ int image = root_image(&k->root, image_dir, NULL);
-        if (image < 0)
-            return NULL; // making one afresh will say why
-        if (message_send(s->channel, "i", 1, &image, 1, NULL) < 0) {
-            slot_kill(k, s);
-            continue;
-        }
-        s->image = true;
-        set_state(k, s, SLOT_MAKING);
-        return s;
-    }
-    return NULL;
 }
 
 struct slot *slot_spare(struct keeper *k)
@@ -422,7 +403,7 @@ void slot_start(struct keeper *k, struct slot *s, const struct sandbox_spec *spe
 {
     struct err err = ERR_INIT;
     int pair[2] = {-1, -1};
-    set_state(k, s, SLOT_LIVE);
+    slot_set_state(k, s, SLOT_LIVE);
     s->keep_on_exit = spec->keep_on_exit;
     int r = slot_bind(k, s, &spec->binding, &err);
     if (r >= 0 && spec->want_control &&
@@ -437,6 +418,7 @@ void slot_start(struct keeper *k, struct slot *s, const struct sandbox_spec *spe
                          spec->want_control ? PID1_GIFT_CONTROL : PID1_GIFT_NONE, pair[1], &err);
     if (r >= 0) {
         keeper_reply_started(k, s, serial, pair[0]);
+        image_slot_used(k, s);
     } else {
         keeper_reply_done(k, s->connection, s->id, serial, r, 0, &err);
         s->connection = -1;
@@ -528,7 +510,7 @@ static void ready(struct keeper *k, struct slot *s)
     if (s->state != SLOT_MAKING)
         return;
     if (!s->waiting) {
-        set_state(k, s, SLOT_SPARE);
+        slot_set_state(k, s, s->image ? SLOT_DRESSED : SLOT_SPARE);
         return;
     }
     struct protocol_header h;
@@ -550,6 +532,7 @@ static void failed(struct keeper *k, struct slot *s, int error, const char *step
     else
         log_error("%s", err.message);
     s->connection = -1;
+    image_slot_failed(k, s);
     slot_kill(k, s);
 }
 
@@ -650,7 +633,7 @@ void slot_sweep(struct keeper *k)
         if (s->state != SLOT_DYING)
             continue;
         if (cgroup_remove(&k->cgroups, s->group) == 0)
-            set_state(k, s, SLOT_FREE);
+            slot_set_state(k, s, SLOT_FREE);
         else
             k->want_sweep = true;
     }

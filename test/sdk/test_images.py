@@ -234,6 +234,47 @@ def test_the_keeper_dies(new_daemon, place, guest):
     harness.wait_until(works, what="images run under the next keeper")
 
 
+def start_again(f, i):
+    f.lam.update_function_configuration(FunctionName=f.name,
+                                        Environment={"Variables": {"ROUND": str(i)}})
+    return f.wait_active()
+
+
+def test_cold_starts_of_several_images(create, place, guest):
+    """More images than sandboxes that wait for them, in turns: each start is of the right one."""
+    functions = []
+    for i in range(6):
+        image = Image([[file("guest", guest, 0o755), file("who", "image %d" % i)]],
+                      Entrypoint=["/guest"])
+        functions.append(create(image.write_layout("%s/%d" % (place, i))))
+    for n in range(4):
+        for i, f in enumerate(functions):
+            assert start_again(f, n).call("read /who") == "image %d" % i
+    for n in range(12):  # the same again and again: one that waits already
+        assert start_again(functions[0], 100 + n).call("read /who") == "image 0"
+
+
+def test_an_image_that_was_removed_and_stored_again(new_daemon, place, guest):
+    """A sandbox that waits with an image never shows what lay there before."""
+    d = new_daemon()
+    image = Image([[file("guest", guest, 0o755), file("who", "me")]], Entrypoint=["/guest"])
+    uri = image.write_layout(place + "/layout")
+    f = harness.Function(d, "f", "")
+    keeper = d.children()["keeper"]
+    for n in range(3):
+        f.lam = d.client("lambda")
+        create_image(d, "f", uri)
+        for i in range(4):
+            assert start_again(f, i).call("read /who") == "me"
+        f.lam.delete_function(FunctionName="f")
+        server = d.children()["server"]
+        os.kill(server, signal.SIGKILL)  # the next one removes what no function holds
+        harness.wait_until(lambda: d.children().get("server") not in (None, server))
+        images = os.path.join(d.data_dir, "images")
+        harness.wait_until(lambda: not os.listdir(images), what="the image is removed")
+    assert d.children()["keeper"] == keeper
+
+
 def test_missing_programs(create, place, guest):
     layer = [file("guest", guest, 0o755), file("not-executable", guest, 0o644)]
     nothing = create(Image([layer]).write_layout(place + "/nothing"))
