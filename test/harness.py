@@ -387,10 +387,11 @@ def unique_name(prefix="f"):
 
 
 def make_function(daemon, kind="python", source=None, files=None, name=None, handler=None,
-                  wait=True, **options):
+                  wait=True, package=None, **options):
     """Creates a function of `kind` (python, node, native, or a runtime's name) and waits for it.
 
-    source: the text of its one file (a C program for native); or files: {name: content}.
+    source: the text of its one file (a C program for native); or files: {name: content}; or
+    package: a zip that was built before.
     options: further CreateFunction parameters (Timeout, MemorySize, Environment, …).
     """
     runtime = RUNTIMES.get(kind, kind)
@@ -411,6 +412,6 @@ def make_function(daemon, kind="python", source=None, files=None, name=None, han
     options.setdefault("Timeout", 30)
     created = daemon.client("lambda").create_function(
         FunctionName=name, Runtime=runtime, Role=ROLE, Handler=handler,
-        Code={"ZipFile": build_zip(files, executable)}, **options)
+        Code={"ZipFile": package or build_zip(files, executable)}, **options)
     function = Function(daemon, name, created["FunctionArn"])
     return function.wait_active() if wait else function

@@ -129,10 +129,11 @@ static void look_at(struct keeper *k, struct slot *s)
         return;
     }
     if (ops->version == 2) {
-        bool has_files = tmp > TMP_STEP_BYTES / 64;
+        // Only while there is something to explain: what is told of a file that is being removed
+        // may be older than what is told of the memory.
+        above = above && tmp > TMP_STEP_BYTES / 64;
         ops->slow_from(&k->cgroups, s->group,
-                       m->memory_bytes + (has_files ? tmp + TMP_STEP_BYTES : m->memory_bytes / 16));
-        above = above && has_files; // without files the kernel reclaims down to the memory
+                       m->memory_bytes + (above ? tmp + TMP_STEP_BYTES : m->memory_bytes / 16));
     } else if (!m->asked) {
         ask_pid1(s, k);
     }

@@ -32,13 +32,32 @@ int plain_bind(struct keeper *k, struct slot *s, const struct sandbox_binding *b
 void plain_paths_init(struct keeper *k, struct slot *s, const struct sandbox_binding *b,
                       struct plain_paths *out)
 {
-    static const char *const system[] = {"/usr",           "/bin",
-                                         "/sbin",          "/lib",
-                                         "/lib64",         "/dev",
-                                         "/proc",          "/etc/ld.so.cache",
-                                         "/etc/ssl/certs", "/etc/alternatives",
-                                         "/etc/passwd",    "/etc/nsswitch.conf",
-                                         "/etc/hosts"};
+    // What the template of a sandbox with mounts shows (root.c), file by file.
+    static const char *const system[] = {
+        "/usr",
+        "/bin",
+        "/sbin",
+        "/lib",
+        "/lib64",
+        "/dev",
+        "/proc",
+        "/etc/ld.so.cache",
+        "/etc/ssl/certs",
+        "/etc/ssl/openssl.cnf", // Node.js ends when it may not be read
+        "/etc/alternatives",
+        "/etc/passwd",
+        "/etc/group",
+        "/etc/nsswitch.conf",
+        "/etc/hosts",
+        "/etc/host.conf",
+        "/etc/resolv.conf",
+        "/etc/mime.types",
+        "/etc/protocols",
+        "/etc/services",
+        "/etc/java-17-openjdk",
+        "/etc/java-21-openjdk",
+        "/etc/java-25-openjdk",
+    };
     static const char *const writable[] = {"/tmp", "/dev/null", "/dev/shm", NULL};
     size_t n = 0;
     for (size_t i = 0; i < ARRAY_LEN(system); i++)

@@ -8,7 +8,7 @@
 #include "sandbox/keeper_impl.h"
 
 struct plain_paths { // for Landlock; NULL-terminated
-    const char *readable[KEEPER_MAX_INTERPRETERS + 24];
+    const char *readable[KEEPER_MAX_INTERPRETERS + 32];
     const char *writable[8];
     char prefixes[KEEPER_MAX_INTERPRETERS][512];
 };

@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import subprocess
 import urllib.request
 
 import pytest
@@ -262,74 +261,3 @@ def test_credentials_are_their_environments_own(daemon):
     assert b.call({"use": stolen}) == 403
     a.delete()
     b.delete()
-
-
-NUMPY = """
-import threading
-import numpy
-
-def handler(event, context):
-    answers = []
-    def work():
-        answers.append(float(numpy.dot(numpy.ones(1000), numpy.arange(1000))))
-    threads = [threading.Thread(target=work) for _ in range(4)]
-    [t.start() for t in threads]
-    [t.join() for t in threads]
-    return answers
-"""
-
-WORKERS = """
-import { Worker } from "node:worker_threads";
-import { execFileSync } from "node:child_process";
-import { writeFileSync, readFileSync } from "node:fs";
-import os from "node:os";
-
-export const handler = async () => {
-    const sum = await new Promise((resolve, reject) => {
-        const w = new Worker("require('worker_threads').parentPort.postMessage(40 + 2)",
-                             { eval: true });
-        w.on("message", resolve);
-        w.on("error", reject);
-    });
-    writeFileSync("/tmp/x", "written");
-    return { sum, child: execFileSync("/bin/echo", ["hello"]).toString().trim(),
-             tmp: readFileSync("/tmp/x", "utf8"), user: os.userInfo().username };
-};
-"""
-
-
-@pytest.mark.needs("node")
-def test_ordinary_node(daemon):
-    f = make_function(daemon, "node", WORKERS, MemorySize=512)
-    assert f.call({}) == {"sum": 42, "child": "hello", "tmp": "written", "user": "sbx_user1051"}
-    f.delete()
-
-
-def test_ordinary_numpy(daemon, tmp_path):
-    version = health_python(daemon)
-    pip = subprocess.run(
-        [os.sys.executable, "-m", "pip", "install", "-q", "--target", str(tmp_path / "numpy"),
-         "--python-version", version, "--only-binary=:all:", "--no-deps", "numpy<2.3"],
-        capture_output=True, text=True)
-    if pip.returncode != 0:
-        pytest.skip("numpy cannot be installed here: " + pip.stderr.strip()[-200:])
-    files = {"app.py": NUMPY}
-    for top, dirs, names in os.walk(tmp_path / "numpy"):
-        dirs[:] = [d for d in dirs if d not in ("tests", "__pycache__")]
-        for name in names:
-            full = os.path.join(top, name)
-            if name.endswith((".py", ".so")) or ".so." in name:
-                with open(full, "rb") as f:
-                    files[os.path.relpath(full, tmp_path / "numpy")] = f.read()
-    f = make_function(daemon, "python", files=files, MemorySize=512)
-    assert f.call({}) == [499500.0] * 4
-    f.delete()
-
-
-def health_python(daemon):
-    """The version that functions of this daemon run with."""
-    f = make_function(daemon, "python",
-                      "import sys\ndef handler(e, c):\n    return '%d.%d' % sys.version_info[:2]\n")
-    version = f.call({})
-    f.delete()
-    return version

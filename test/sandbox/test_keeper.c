@@ -351,10 +351,7 @@ static void hoards(const char *verb, const char *files, const char *mb,
     struct stage_run r = {0};
     if (mb)
         spec.program.argv[spec.program.n_argv++] = mb;
-    int64_t began_ms = os_mono_ms();
     run(&r, &spec);
-    print_message("%s %s %s: %lld ms\n", verb, files, mb ? mb : "",
-                  (long long)(os_mono_ms() - began_ms));
     assert_int_equal(r.error, 0);
     if (said)
         assert_output(&r, said);
