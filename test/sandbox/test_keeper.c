@@ -430,6 +430,7 @@ static void connections_stay_inside(void **state)
     uint16_t host_port;
     char text[64];
     _cleanup_close_ int host = listen_on_host(&host_port);
+    assert_true(host >= 0);
     stage_begin(stage, &a);
     stage_begin(stage, &b);
     assert_true(stage_until(stage, said_something, &a, 60000));
