@@ -44,6 +44,8 @@ public final class Bootstrap {
             return;
         }
         if (mode.equals("--spare")) {
+            if (!ThisProcess.canBecome())
+                Runtime.getRuntime().halt(70);
             Warmup.run();
             platform.send(Platform.WARM, 0);
         }

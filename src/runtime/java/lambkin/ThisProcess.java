@@ -24,12 +24,15 @@ final class ThisProcess {
         return changeDirectory(terminated(directory)) == 0;
     }
 
+    // Whether this JDK keeps its environment where become() looks for it.
+    static boolean canBecome() {
+        return environment() != null;
+    }
+
     // For System.getenv(), for programs that the function starts, and for native code.
     static void become(Map<String, Object> variables) {
         @SuppressWarnings("unchecked")
         Map<String, String> now = (Map<String, String>) environment();
-        if (now == null)
-            throw new IllegalStateException("this Java keeps its environment where nobody knows");
         for (String name : new ArrayList<>(now.keySet())) {
             if (!variables.containsKey(name)) {
                 now.remove(name);
