@@ -1,6 +1,7 @@
 """HTTP APIs: integrations with services, VPC links, parameter mapping, deployments, many routes."""
 
 import json
+import threading
 import time
 import uuid
 import xml.etree.ElementTree as ET
@@ -8,7 +9,7 @@ import xml.etree.ElementTree as ET
 import pytest
 from botocore.exceptions import ClientError
 
-from gateway_kit import Api, Server, echo_function
+from gateway_kit import Api, Server, echo_function, request
 from harness import wait_until
 
 ROLE = "arn:aws:iam::000000000000:role/gateway"
@@ -211,6 +212,35 @@ def test_vpc_links(api, mirror, daemon):
     fails("NotFoundException", a.gw.get_vpc_link, VpcLinkId=i)
 
 
+def test_services_and_links_in_openapi(daemon, queue, mirror):
+    gw, (sqs, url) = daemon.client("apigatewayv2"), queue
+    link = gw.create_vpc_link(Name="l", SubnetIds=["s"])["VpcLinkId"]
+    integrations = {
+        "/send": {"type": "aws_proxy", "integrationSubtype": "SQS-SendMessage",
+                  "credentials": ROLE, "payloadFormatVersion": "1.0",
+                  "requestParameters": {"QueueUrl": url, "MessageBody": "$request.body"}},
+        "/private": {"type": "http_proxy", "httpMethod": "ANY", "uri": mirror.url + "/p",
+                     "payloadFormatVersion": "1.0", "connectionType": "VPC_LINK",
+                     "connectionId": link, "tlsConfig": {"serverNameToVerify": "x.example"}}}
+    made = gw.import_api(Body=json.dumps({
+        "openapi": "3.0.1", "info": {"title": "t", "version": "1"}, "paths": {
+            path: {"post": {"x-amazon-apigateway-integration": i}}
+            for path, i in integrations.items()}}))["ApiId"]
+    gw.create_stage(ApiId=made, StageName="$default", AutoDeploy=True)
+    host = made + ".execute-api.us-east-1.localhost"
+    assert request(daemon, host, "POST", "/send", b"imported")[0].status == 200
+    assert sqs.receive_message(QueueUrl=url, WaitTimeSeconds=20)["Messages"][0]["Body"] == \
+        "imported"
+    assert json.loads(request(daemon, host, "POST", "/private", b"x")[1])["path"] == "/p"
+    out = json.loads(gw.export_api(ApiId=made, OutputType="JSON",
+                                   Specification="OAS30")["body"].read())
+    for path, i in integrations.items():
+        got = out["paths"][path]["post"]["x-amazon-apigateway-integration"]
+        assert {k: v for k, v in got.items() if k in i} == i
+    gw.delete_api(ApiId=made)
+    gw.delete_vpc_link(VpcLinkId=link)
+
+
 # ---- parameter mapping ---------------------------------------------------------------------------
 
 def test_request_parameters(api, mirror):
@@ -330,6 +360,40 @@ def test_routes_change_in_place(api, echo, mirror):
     assert a.json("/b/1")["routeKey"] == "GET /b/{x+}"
     fails("ConflictException", a.gw.create_route, ApiId=a.id, RouteKey="GET /b/{x+}")
     a.gw.update_route(ApiId=a.id, RouteId=again, RouteKey="GET /b/{x+}")
+
+
+def test_routes_change_while_others_are_called(api, mirror, daemon):
+    """What is not changed answers all the time; what was made answers at once."""
+    a = api()
+    i = a.proxy(mirror.url)
+    a.route("GET /stable/{x}", i)
+    wrong, done = [], threading.Event()
+
+    def call():
+        while not done.is_set():
+            r, _ = a.call("/stable/1")
+            if r.status != 200:
+                wrong.append(("stable", r.status))
+
+    def change(n):
+        for k in range(30):
+            r = a.route("GET /t%d/r%d/{y}" % (n, k), i)
+            if a.call("/t%d/r%d/z" % (n, k))[0].status != 200:
+                wrong.append(("made", n, k))
+            a.gw.delete_route(ApiId=a.id, RouteId=r)
+            if a.call("/t%d/r%d/z" % (n, k))[0].status != 404:
+                wrong.append(("deleted", n, k))
+
+    callers = [threading.Thread(target=call) for _ in range(2)]
+    changers = [threading.Thread(target=change, args=(n,)) for n in range(3)]
+    for t in callers + changers:
+        t.start()
+    for t in changers:
+        t.join()
+    done.set()
+    for t in callers:
+        t.join()
+    assert wrong == []
 
 
 def test_making_routes_costs_the_same_however_many_there_are(api, echo):

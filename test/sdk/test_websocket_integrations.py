@@ -140,6 +140,19 @@ def test_http_with_templates(sockets, mirror):
     assert json.loads(got["body"])["item"] == order["item"]
     assert json.loads(got["body"])["note"] == 'say "hi"\n'
     assert json.loads(ask(ws, dict(order, status="500", **{"as": "plain"})))["body"] == "id=a/b"
+    # A step out of the place that the URI names is not made.
+    assert json.loads(ask(ws, dict(order, item={"id": ".."})))["message"] == \
+        "Internal server error"
+    ws.close()
+
+
+def test_answers_that_are_too_long(sockets, mirror):
+    s = sockets()
+    s.route("$default", "MOCK", RequestTemplates={"$default": '{"statusCode": 200}'}, responses=[{
+        "IntegrationResponseKey": "$default",
+        "ResponseTemplates": {"$default": "$context.connectionId " + "x" * (128 * 1024)}}])
+    ws = s.open()
+    assert json.loads(ask(ws, "x"))["message"] == "Internal server error"
     ws.close()
 
 

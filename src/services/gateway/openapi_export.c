@@ -123,11 +123,14 @@ static void write_integration(struct exporting *e, const struct json_value *v)
     jw_key(w, STR("x-amazon-apigateway-integration"));
     jw_object_begin(w);
     jw_member_str(w, "type", str_eq(type, STR("AWS_PROXY")) ? STR("aws_proxy") : STR("http_proxy"));
+    copy(w, v, "integrationSubtype", "integrationSubtype");
     copy(w, v, "integrationUri", "uri");
     copy(w, v, "integrationMethod", "httpMethod");
     copy(w, v, "payloadFormatVersion", "payloadFormatVersion");
     copy(w, v, "timeoutInMillis", "timeoutInMillis");
     copy(w, v, "connectionType", "connectionType");
+    copy(w, v, "connectionId", "connectionId");
+    copy(w, v, "tlsConfig", "tlsConfig");
     copy(w, v, "requestParameters", "requestParameters");
     copy(w, v, "responseParameters", "responseParameters");
     copy(w, v, "credentialsArn", "credentials");

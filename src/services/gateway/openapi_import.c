@@ -171,6 +171,8 @@ static int import_integration(struct import *i, const struct json_value *v, stru
         {"payloadFormatVersion", "payloadFormatVersion", true},
         {"timeoutInMillis", "timeoutInMillis", false},
         {"connectionType", "connectionType", false},
+        {"connectionId", "connectionId", false},
+        {"tlsConfig", "tlsConfig", false},
         {"requestParameters", "requestParameters", false},
         {"responseParameters", "responseParameters", false},
         {"credentials", "credentialsArn", false},

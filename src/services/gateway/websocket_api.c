@@ -46,8 +46,10 @@ static void send_error(struct connection *c, struct str request_id, const char *
 
 static void send_answer(struct connection *c, const struct websocket_run *run)
 {
-    if (run->body.len > 0 && http_websocket_queued(c->ws) + run->body.len <= CONNECTION_MAX_QUEUED)
-        http_websocket_send(c->ws, !run->binary, run->body);
+    if (run->body.len == 0 || http_websocket_queued(c->ws) + run->body.len > CONNECTION_MAX_QUEUED)
+        return;
+    if (http_websocket_send(c->ws, !run->binary, run->body) == -EMSGSIZE)
+        send_error(c, str_from(run->request_id), "Internal server error");
 }
 
 static void message_done(struct websocket_run *run)

@@ -418,6 +418,8 @@ static struct str url_of(struct websocket_run *run, struct str query)
         struct str key = arena_printf(&run->arena, "integration.request.path.%.*s", STR_ARG(name));
         if (json_str(json_get_str(i->request_parameters, key), &source)) {
             struct str value = parameter(run, source);
+            if (str_eq(value, STR(".")) || str_eq(value, STR("..")))
+                b.failed = true; // would leave the place that the URI names
             percent_encode(&b, value.ptr ? value : STR("")); // a slash as well
         }
         k += (size_t)end + 1;
