@@ -495,6 +495,8 @@ int environment_init_frame(struct environment *env, struct buf *out, struct err 
     jw_member_str(&w, "task_root", str_from(task_root(env)));
     jw_member_str(&w, "layer_root", str_from(layer_root(env)));
     jw_member_str(&w, "runtime_root", str_from(runtime_root(env)));
+    if (env->function->n_extensions > 0)
+        jw_member_bool(&w, "extensions", true);
     if (env->debug_inside)
         jw_member_i64(&w, "debug_port", env->debug_inside);
     jw_key(&w, STR("env"));

@@ -19,7 +19,10 @@
 #define FRAME_FLAG_LEAVING 1 // of ERROR and STREAM_ERROR: the process ends; no invocation any more
 
 enum frame_type {
-    FRAME_INIT = 1,    // JSON {handler, env: {…}, task_root, layer_root, runtime_root}
+    // JSON {handler, env: {…}, task_root, layer_root, runtime_root}; where there are any:
+    // extensions:
+    // true, and debug_port, where it waits for a debugger
+    FRAME_INIT = 1,
     FRAME_INVOKE = 2,  // struct frame_invoke, six strings, payload
     FRAME_RESTORE = 3, // no body
     FRAME_READY = 16,

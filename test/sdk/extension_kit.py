@@ -110,8 +110,9 @@ if "late-subscribe" not in DO:
     subscribe()
 if "flood" in DO:
     line = "x" * 99
-    for _ in range(40000):
+    for _ in range(20000):
         print(line)
+    print("flooded", flush=True)
 while True:
     if "hang-next" in DO:
         time.sleep(3600)

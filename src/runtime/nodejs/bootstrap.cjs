@@ -651,7 +651,25 @@ async function invokeStreaming(call) {
     }
 }
 
+// Beside extensions an environment is not at rest before these are, and what the function left to be
+// done (a post to one of them) goes on until then: the loop runs while it waits.
+let beside = false;
+
 function next() {
+    if (!beside || inputFrom !== inputTo)
+        return take();
+    inputFrom = inputTo = 0;
+    fs.read(CONTROL, input, 0, input.length, null, (err, n) => {
+        if (err && (err.code === 'EAGAIN' || err.code === 'EINTR'))
+            return setTimeout(next, 1);
+        if (err || n === 0)
+            process.reallyExit(0); // the platform has gone
+        inputTo = n;
+        take();
+    });
+}
+
+function take() {
     const started = process.hrtime.bigint();
     let frame = receive();
     if (frame.type === REHEARSED)
@@ -722,6 +740,7 @@ async function initialise(spare) {
         process.exit(status);
     };
     become(init, spare);
+    beside = init.extensions === true;
     if (init.debug_port) { // `lambkin invoke --debug`: nothing of the function runs before
         const inspector = require('inspector');
         inspector.open(init.debug_port, '127.0.0.1');
