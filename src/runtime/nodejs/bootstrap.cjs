@@ -659,7 +659,7 @@ function next() {
     if (!beside || inputFrom !== inputTo)
         return take();
     inputFrom = inputTo = 0;
-    fs.read(CONTROL, input, 0, input.length, null, (err, n) => {
+    fs.read(control, input, 0, input.length, null, (err, n) => {
         if (err && (err.code === 'EAGAIN' || err.code === 'EINTR'))
             return setTimeout(next, 1);
         if (err || n === 0)
