@@ -123,6 +123,7 @@ static int start_runtime(struct server *s, struct err *err)
         .idle_after_ms = (unsigned)config_i64(c, "idle-after"),
         .init_timeout_ms = (unsigned)config_i64(c, "init-timeout"),
         .outbound = config_cstr(c, "outbound-networks"),
+        .prewarm = config_bool(c, "prewarm"),
         .scaling_rate = (unsigned)config_i64(c, "scaling-rate"),
         .spares = spares == 0 ? UINT32_MAX : (unsigned)spares,
         .memory_budget_mb =

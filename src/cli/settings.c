@@ -59,7 +59,9 @@ static const struct config_setting table[] = {
      "folders, FOLDER:FOLDER, whose code functions of the bucket hot-reload run from where it "
      "lies; "
      "default none"},
-    {"idle-after", CONFIG_DURATION, "5m", 1000, 24 * HOUR_MS, NULL,
+    {"prewarm", CONFIG_BOOL, "false", 0, 0, NULL,
+     "start an environment shortly before a function that is called in a rhythm is called again"},
+    {"idle-after", CONFIG_DURATION, "5m", 100, 24 * HOUR_MS, NULL,
      "an environment that was not used for so long ends"},
     {"freeze-after", CONFIG_DURATION, "2s", 0, 24 * HOUR_MS, NULL,
      "an idle environment is frozen after so long; 0 never"},

@@ -198,6 +198,11 @@ static void add_function(void *ctx, const struct runtime_function_metrics *m)
         snprintf(label, sizeof(label), ",why=\"%s\"", invocation_why_name((enum invocation_why)i));
         add_counter(out, "cold_starts_total", label, m, m->whys[i]);
     }
+    if (m->prewarm_starts > 0) {
+        add_counter(out, "prewarm_starts_total", "", m, m->prewarm_starts);
+        add_counter(out, "prewarm_hits_total", "", m, m->prewarm_hits);
+        add_counter(out, "prewarm_wasted_total", "", m, m->prewarm_wasted);
+    }
     if (m->provisioned > 0 || m->in_provisioned > 0) {
         add_counter(out, "provisioned", "", m, m->provisioned);
         add_counter(out, "provisioned_invocations_total", "", m, m->in_provisioned);

@@ -223,6 +223,8 @@ void environment_start(struct home *h, struct pool *p, struct function_config *f
     atomic_fetch_add(&runtime.environments, 1);
     environment_count_memory(env, ENVIRONMENT_GUESS_MB);
     name_it(env);
+    if (purpose == ENV_FOR_PREWARM)
+        prewarm_begun(env);
     if (purpose == ENV_FOR_SNAPSHOT)
         snapshot_begun(env);
 
@@ -597,6 +599,7 @@ void environment_hand_over(struct environment *env, struct invocation *inv)
     env->served++;
     env->streamed_bytes = env->first_byte_ns = 0;
     buf_reset(&env->tail);
+    prewarm_over(env, env->served == 1 && inv->start < INVOCATION_RESTORED);
     if (inv->deadline_ms == 0) { // else its INIT ran inside it and START is written
         inv->deadline_ms = os_now_ms() + env->function->timeout_ms;
         report_start(env, inv);

@@ -22,8 +22,10 @@ void environment_kill(struct environment *env)
     env->state = ENV_SHUTDOWN;
     env->shutdown_reason = NULL;
     telemetry_free(env);
-    if (env->pool)
+    if (env->pool) {
         pool_left(env->pool, env);
+        prewarm_over(env, false);
+    }
     debugger_close(env);
     control_close(env);
     if (env->started && env->home->keeper_up)
@@ -72,6 +74,7 @@ void environment_shutdown(struct environment *env, const char *reason)
     env->graceful = true;
     env->shutdown_reason = reason;
     pool_left(env->pool, env);
+    prewarm_over(env, false);
     control_close(env);
     telemetry_flush(env);
     if (telemetry_busy(env))

@@ -22,7 +22,7 @@ void environment_go_idle(struct environment *env)
 {
     env->state = ENV_IDLE;
     environment_timer_start(env, runtime.config.freeze_after_ms == UINT32_MAX
-                                     ? runtime.config.idle_after_ms
+                                     ? prewarm_idle_ms(env)
                                      : runtime.config.freeze_after_ms);
 }
 
@@ -54,6 +54,16 @@ static void freeze(struct environment *env)
     env->frozen = true;
     env->state = ENV_FROZEN;
     count_frozen(env, true);
+}
+
+// How much longer it may be idle.
+static int64_t after_freezing_ms(const struct environment *env)
+{
+    int64_t idle_ms = prewarm_idle_ms(env);
+
+    if (env->prewarm_until_ns == 0)
+        idle_ms -= runtime.config.freeze_after_ms;
+    return idle_ms > 0 ? idle_ms : 1;
 }
 
 static void idle_too_long(struct environment *env)
@@ -119,10 +129,7 @@ void environment_on_timer(struct loop_timer *t)
             break;
         }
         freeze(env);
-        environment_timer_start(env,
-                                runtime.config.idle_after_ms > runtime.config.freeze_after_ms
-                                    ? runtime.config.idle_after_ms - runtime.config.freeze_after_ms
-                                    : 1);
+        environment_timer_start(env, after_freezing_ms(env));
         break;
     case ENV_FROZEN:
         if (!env->incoming)

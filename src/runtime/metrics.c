@@ -84,6 +84,9 @@ static void tell_one(struct pool *p, void *ctx)
         m.whys[i] = p->whys[i];
     m.in_provisioned = p->in_provisioned;
     m.spilled = p->spilled;
+    m.prewarm_starts = p->prewarm.starts;
+    m.prewarm_hits = p->prewarm.hits;
+    m.prewarm_wasted = p->prewarm.wasted;
     m.init_failures = p->init_failures;
     m.frozen = p->n_frozen;
     m.idle = p->n_idle - (p->n_frozen < p->n_idle ? p->n_frozen : p->n_idle);

@@ -227,7 +227,7 @@ static struct environment *find_idle(struct pool *p, unsigned here)
 
 // ---- the budget --------------------------------------------------------------------------------
 
-static bool over_budget(void)
+bool pool_over_budget(void)
 {
     return atomic_load(&runtime.environments) >= runtime.config.max_environments ||
            atomic_load(&runtime.memory_mb) >= (int)runtime.config.memory_budget_mb;
@@ -327,7 +327,7 @@ static bool should_start(struct pool *p, bool waited_enough)
 
     if (p->n_waiting <= p->n_starting)
         return false;
-    if (over_budget())
+    if (pool_over_budget())
         return p->n_busy + p->n_starting == 0; // nobody is left without
     if (starts_enough(p))
         return false;
@@ -338,7 +338,7 @@ static bool should_start(struct pool *p, bool waited_enough)
 // When to look again at those who wait: when they have waited twice as long as was expected.
 static int64_t patience_ms(const struct pool *p)
 {
-    double ms = over_budget() ? 0 : expected_us(p) * 2 / 1000;
+    double ms = pool_over_budget() ? 0 : expected_us(p) * 2 / 1000;
 
     return ms < LOOK_AGAIN_MS ? LOOK_AGAIN_MS : (int64_t)ms;
 }
@@ -395,7 +395,7 @@ static void start_needed(struct home *h, struct pool *p, bool waited_enough)
             invocation_fail(throttle, &err);
             continue;
         }
-        if (over_budget() && (start || wait))
+        if (pool_over_budget() && (start || wait))
             evict_one();
         if (wait)
             defer(h, p, patience);
@@ -431,6 +431,47 @@ static void look_again(struct loop_timer *t)
     }
 }
 
+// ---- started elsewhere -------------------------------------------------------------------------
+
+struct start_task {
+    struct loop_task task;
+    struct home *home;
+    struct pool *pool;
+    struct function_config *function;
+    enum environment_purpose purpose;
+};
+
+static void run_start(struct loop_task *t)
+{
+    struct start_task *s = (struct start_task *)(void *)t;
+
+    environment_start(s->home, s->pool, s->function, runtime_kind(s->function), NULL, s->purpose);
+    function_config_unref(s->function);
+    free(s);
+}
+
+void pool_start(struct pool *p, enum environment_purpose purpose)
+{
+    struct start_task *s = calloc(1, sizeof(*s));
+    struct err err = ERR_INIT;
+
+    pthread_mutex_lock(&p->lock);
+    p->n_starting++;
+    if (s)
+        *s = (struct start_task){.task.run = run_start,
+                                 .pool = p,
+                                 .function = function_config_ref(p->function),
+                                 .purpose = purpose};
+    pthread_mutex_unlock(&p->lock);
+    if (!s) {
+        err_set(&err, -ENOMEM, "out of memory");
+        pool_start_failed(p, purpose == ENV_FOR_PROVISIONED, &err);
+        return;
+    }
+    s->home = runtime.homes[atomic_fetch_add(&runtime.next_home, 1) % runtime.n_homes];
+    loop_post(s->home->loop, &s->task);
+}
+
 // ---- who gets what -----------------------------------------------------------------------------
 
 static void submit(struct home *h, struct pool *p, struct invocation *inv, bool in_front)
@@ -441,6 +482,8 @@ static void submit(struct home *h, struct pool *p, struct invocation *inv, bool 
 
     pthread_mutex_lock(&p->lock);
     pool_adopt(p, inv->function);
+    if (!in_front)
+        prewarm_arrival(p);
     forgotten = p->forgotten;
     env = forgotten ? NULL : find_idle(p, h->index);
     if (!forgotten && p->function->snap_start)
@@ -504,6 +547,7 @@ struct invocation *pool_ready(struct pool *p, struct environment *env)
 struct invocation *pool_release(struct pool *p, struct environment *env, bool *end)
 {
     struct invocation *inv = NULL;
+    bool expects;
 
     pthread_mutex_lock(&p->lock);
     *end = !is_current(p, env) || (provision_surplus(p, env) && p->n_waiting == 0);
@@ -513,7 +557,10 @@ struct invocation *pool_release(struct pool *p, struct environment *env, bool *e
         p->n_busy--;
     if (!inv && !*end)
         idle_add(p, env);
+    expects = !inv && prewarm_rest(p);
     pthread_mutex_unlock(&p->lock);
+    if (expects)
+        prewarm_changed();
     if (*end)
         start_needed(env->home, p, false);
     return inv;
@@ -599,10 +646,14 @@ void pool_start_given_up(struct pool *p, struct environment *env)
 void pool_lost_busy(struct pool *p)
 {
     struct home *h = home_here();
+    bool expects;
 
     pthread_mutex_lock(&p->lock);
     p->n_busy--;
+    expects = prewarm_rest(p);
     pthread_mutex_unlock(&p->lock);
+    if (expects)
+        prewarm_changed();
     if (h && !atomic_load(&runtime.stopping)) {
         start_needed(h, p, false);
         pool_provision_more(p);

@@ -13,7 +13,6 @@
 
 #include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 #define MAX_FAILURES 3
 
@@ -52,23 +51,6 @@ bool provision_surplus(const struct pool *p, const struct environment *env)
 
 // ---- starting ----------------------------------------------------------------------------------
 
-struct provision_start {
-    struct loop_task task;
-    struct home *home;
-    struct pool *pool;
-    struct function_config *function;
-};
-
-static void start_provisioned(struct loop_task *t)
-{
-    struct provision_start *s = (struct provision_start *)(void *)t;
-
-    environment_start(s->home, s->pool, s->function, runtime_kind(s->function), NULL,
-                      ENV_FOR_PROVISIONED);
-    function_config_unref(s->function);
-    free(s);
-}
-
 static bool needs_more(const struct pool *p)
 {
     return p->provision.up + p->provision.starting < p->provision.wanted && !p->forgotten &&
@@ -78,24 +60,16 @@ static bool needs_more(const struct pool *p)
 
 void pool_provision_more(struct pool *p)
 {
-    for (;;) {
-        struct provision_start *s;
+    bool need;
 
+    do {
         pthread_mutex_lock(&p->lock);
-        s = needs_more(p) ? calloc(1, sizeof(*s)) : NULL;
-        if (s) {
-            p->n_starting++;
-            p->provision.starting++;
-            s->task.run = start_provisioned;
-            s->pool = p;
-            s->function = function_config_ref(p->function);
-        }
+        need = needs_more(p);
+        p->provision.starting += need;
         pthread_mutex_unlock(&p->lock);
-        if (!s)
-            return;
-        s->home = runtime.homes[atomic_fetch_add(&runtime.next_home, 1) % runtime.n_homes];
-        loop_post(s->home->loop, &s->task);
-    }
+        if (need)
+            pool_start(p, ENV_FOR_PROVISIONED);
+    } while (need);
 }
 
 // ---- what the service says ---------------------------------------------------------------------

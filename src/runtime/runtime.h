@@ -30,6 +30,8 @@ struct runtime_config {
     // Environments that a function may start in ten seconds for invocations that need them; more
     // are throttled. 0: 1,000, as on AWS.
     unsigned scaling_rate;
+    // Start environments shortly before functions that are called in a rhythm are called again.
+    bool prewarm;
     // Networks that functions with VpcConfig subnets may reach, "10.0.0.0/8,192.0.2.7"; NULL or "":
     // none, and then no function has a network but its own loopback.
     const char *outbound;
@@ -161,6 +163,7 @@ struct runtime_function_metrics {
     uint64_t starts[INVOCATION_COLD + 1]; // by enum invocation_start
     uint64_t whys[INVOCATION_WHYS];       // cold starts
     uint64_t init_failures;
+    uint64_t prewarm_starts, prewarm_hits, prewarm_wasted;
     uint64_t in_provisioned, spilled; // invocations of a version with provisioned concurrency
     unsigned idle, busy, frozen, starting, waiting; // now
     unsigned provisioned;

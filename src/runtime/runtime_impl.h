@@ -11,6 +11,7 @@
 #include "base/map.h"
 #include "os/loop.h"
 #include "os/time.h"
+#include "runtime/arrivals.h"
 #include "runtime/framed.h"
 #include "runtime/runtime.h"
 #include "sandbox/client.h"
@@ -109,6 +110,7 @@ struct home {
     _Atomic bool refill_posted;
     unsigned spare_failures;
     struct loop_timer refill;
+    struct loop_timer prewarm;  // the first loop's only
     struct loop_timer keeping;  // snapshots.c: makes what versions with SnapStart lack
     unsigned n_making;          // environments in INIT for that, here
     struct loop_timer deferred; // looks again at pools whose callers chose to wait
@@ -142,6 +144,14 @@ bool limit_scale(struct limit *l);
 // err: the throttle of an invocation that needed one.
 void limit_scaling_throttle(const struct limit *l, struct err *err);
 
+// What an environment is started for.
+enum environment_purpose {
+    ENV_FOR_CALLS, // somebody waits; or a spare
+    ENV_FOR_PROVISIONED,
+    ENV_FOR_SNAPSHOT, // to be kept once INIT is done
+    ENV_FOR_PREWARM,  // an invocation is expected
+};
+
 // ---- pools -------------------------------------------------------------------------------------
 
 struct pool {
@@ -166,6 +176,12 @@ struct pool {
         char error[256];
     } provision;
     uint64_t in_provisioned, spilled;
+    struct prewarm { // prewarm.c's
+        struct arrivals arrivals;
+        int64_t rest_ns;          // when the last invocation ended; 0: none has
+        int64_t due_ns, until_ns; // one is to be started, 0: none; and kept so long
+        uint64_t starts, hits, wasted;
+    } prewarm;
     // SnapStart, see snapshots.c
     struct list kept[LOOPS_MAX]; // environments that did INIT and were not restored, newest first
     struct list making;          // environments that will be among them
@@ -211,6 +227,9 @@ void pool_start_given_up(struct pool *p, struct environment *env);
 void pool_set_frozen(struct pool *p, bool frozen);
 // Puts back an invocation whose environment vanished before it got there.
 void pool_resubmit(struct home *h, struct pool *p, struct invocation *inv);
+bool pool_over_budget(void);
+// Starts an environment on some loop. Any thread, without the lock.
+void pool_start(struct pool *p, enum environment_purpose purpose);
 // Takes the newest snapshot; under the lock.
 void pool_adopt(struct pool *p, struct function_config *f);
 // provisioned.c. Starts what provisioned concurrency lacks.
@@ -267,10 +286,11 @@ struct environment {
     bool generic; // began as a spare
     bool retry;   // INIT's second try, for inv
     bool provisioned;
-    bool making;         // started to be kept: in the pool's list `making` (its lock)
-    bool unrestored;     // SnapStart: INIT is done, no invocation was seen
-    bool restore_waits;  // next_req is a restore/next
-    bool provisioned_up; // counted in pool's provision.up
+    bool making;              // started to be kept: in the pool's list `making` (its lock)
+    bool unrestored;          // SnapStart: INIT is done, no invocation was seen
+    bool restore_waits;       // next_req is a restore/next
+    int64_t prewarm_until_ns; // started for an invocation to come, which has not; else 0
+    bool provisioned_up;      // counted in pool's provision.up
     enum invocation_why why;
     bool linked;                   // in the pool's idle list (under its lock)
     struct extensions *extensions; // NULL: none
@@ -332,11 +352,6 @@ struct environment {
     unsigned served;
 };
 
-enum environment_purpose {
-    ENV_FOR_CALLS, // somebody waits; or a spare
-    ENV_FOR_PROVISIONED,
-    ENV_FOR_SNAPSHOT, // to be kept once INIT is done
-};
 // Starts a sandbox: for the pool's function (f; inv for the second try of an INIT), or a spare
 // (pool NULL). On h's loop. Never fails synchronously: failures reach the pool later.
 void environment_start(struct home *h, struct pool *p, struct function_config *f, unsigned kind,
@@ -536,6 +551,15 @@ void snapshots_retire_old(struct pool *p);
 bool snapshot_may_end(struct pool *p, const struct environment *env);
 // Without any pool's lock: ends one of the version that was not used for longest.
 bool snapshot_evict_one(int64_t used_before_ns);
+
+// prewarm.c. Under the pool's lock: an invocation came; one ended: true calls for
+// prewarm_changed().
+void prewarm_arrival(struct pool *p);
+bool prewarm_rest(struct pool *p);
+void prewarm_changed(void); // any thread, without a lock
+void prewarm_begun(struct environment *env);
+void prewarm_over(struct environment *env, bool used);
+int64_t prewarm_idle_ms(const struct environment *env); // how long it may be idle
 
 // restore.c: for the invocation that waits
 void environment_restore(struct environment *env, struct invocation *inv);
