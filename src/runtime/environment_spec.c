@@ -295,7 +295,7 @@ static void java_options(const struct environment *env, struct arena *a, struct 
     add_arg(p, a, "-Xshare:auto");
     add_argp(p, a, "-XX:SharedArchiveFile=%s/" RUNTIME_JAVA_FOLDER "/%u.jsa", dir, in->major);
     add_arg(p, a, "-Xlog:disable"); // an archive that does not fit is not the function's concern
-    add_arg(p, a, "-Xlog:all=error:stderr");
+    add_arg(p, a, "-Xlog:all=error,cds*=off:stderr");
     add_arg(p, a,
             "-Dfile.encoding=UTF-8"); // what AWS's LANG makes of it; few hosts have that locale
     // Where org.crac, which functions register SnapStart's hooks with, finds AWS's end of it.

@@ -306,8 +306,11 @@ def test_java_21_runs_on_the_nearest_with_a_notice(make_function, example):
     if not version.startswith("21"):
         assert any("NOTICE This host has no java21" in line for line in f.log_lines())
     assert from_spare(f, {"name": "y"})["greeting"] == "Hello, y!"
-    lines = [line for line in f.log_lines() if "WARNING" in line]
-    assert not lines, lines
+    f = java_function(make_function, example, "example.Handlers$OfMap", runtime="java25",
+                      Environment={"Variables": OWN})
+    f.call({"name": "z"})
+    lines = [line for line in f.log_lines() if "WARNING" in line or "[error]" in line]
+    assert not lines, "the JVM says something about its options"
 
 
 def test_java_options_are_read(make_function, probe):
