@@ -6,7 +6,8 @@ struct attempt {
     const char *name;
     void (*run)(void); // ends the process by one of the functions below
 };
-extern const struct attempt view_attempts[], power_attempts[], share_attempts[]; // NULL-terminated
+extern const struct attempt view_attempts[], power_attempts[], share_attempts[],
+    neighbour_attempts[]; // NULL-terminated
 
 _Noreturn void failed(const char *format, ...) __attribute__((format(printf, 1, 2)));
 _Noreturn void succeeded(const char *format, ...) __attribute__((format(printf, 1, 2)));

@@ -56,7 +56,8 @@ const char *setting(const char *name)
 
 int main(int argc, char **argv)
 {
-    const struct attempt *const tables[] = {view_attempts, power_attempts, share_attempts};
+    const struct attempt *const tables[] = {view_attempts, power_attempts, share_attempts,
+                                            neighbour_attempts};
     if (argc < 2)
         return 2;
     for (size_t t = 0; t < sizeof(tables) / sizeof(tables[0]); t++)

@@ -130,6 +130,21 @@ static void unmount_proc(void)
     outcome(umount2("/proc", MNT_DETACH));
 }
 
+// The way to release agents and limits, for who may mount.
+static void mount_cgroup(void)
+{
+    unshare(CLONE_NEWNS);
+    mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL);
+    outcome(mount("cgroup2", "/tmp", "cgroup2", 0, NULL));
+}
+
+// What is mounted later must not show up on the host.
+static void share_to_host(void)
+{
+    unshare(CLONE_NEWNS);
+    outcome(mount(NULL, "/", NULL, MS_REC | MS_SHARED, NULL));
+}
+
 static void open_filesystem(void)
 {
     TRY(SYS_fsopen, "tmpfs", 0);
@@ -435,6 +450,8 @@ const struct attempt power_attempts[] = {
     {"remount_writable", remount_writable},
     {"share_mounts", share_mounts},
     {"unmount_proc", unmount_proc},
+    {"mount_cgroup", mount_cgroup},
+    {"share_to_host", share_to_host},
     {"open_filesystem", open_filesystem},
     {"copy_mounts", copy_mounts},
     {"change_root", change_root},

@@ -121,6 +121,30 @@ static void grow_pipe(void)
     outcome(fcntl(p[1], F_SETPIPE_SZ, 8 << 20));
 }
 
+// A user's pipes together have a limit of pages.
+static void fill_pipes(void)
+{
+    int most = 0;
+    for (int i = 0; i < 200; i++) {
+        int p[2];
+        if (pipe(p) < 0 || (most = fcntl(p[1], F_SETPIPE_SZ, 1 << 20)) < 0)
+            failed("%s", strerrorname_np(errno));
+    }
+    succeeded("200 pipes of %d bytes", most);
+}
+
+// Memory that no process has mapped.
+static void eat_by_memfd(void)
+{
+    static char mb[1 << 20];
+    int fd = memfd_create("hostile", 0);
+    memset(mb, 1, sizeof(mb));
+    for (int i = 0; i < 400; i++)
+        if (write(fd, mb, sizeof(mb)) != (ssize_t)sizeof(mb))
+            failed("%s", strerrorname_np(errno));
+    succeeded("400 MB");
+}
+
 static void fill_inotify(void)
 {
     for (int i = 0; i < 1000; i++)
@@ -194,6 +218,22 @@ static void thread_bomb(void)
     succeeded("%d threads", n);
 }
 
+// What dies must not leave its memory on a disk.
+static void leave_core(void)
+{
+    struct rlimit l = {RLIM_INFINITY, RLIM_INFINITY};
+    setrlimit(RLIMIT_CORE, &l);
+    chdir("/tmp");
+    pid_t pid = fork();
+    if (pid == 0)
+        abort();
+    int status = 0;
+    waitpid(pid, &status, 0);
+    if (WCOREDUMP(status))
+        succeeded("dumped");
+    failed("no core");
+}
+
 static void flood_log(void)
 {
     static char line[4096];
@@ -258,6 +298,9 @@ const struct attempt share_attempts[] = {
     {"fill_inodes", fill_inodes},
     {"fill_descriptors", fill_descriptors},
     {"grow_pipe", grow_pipe},
+    {"fill_pipes", fill_pipes},
+    {"eat_by_memfd", eat_by_memfd},
+    {"leave_core", leave_core},
     {"fill_inotify", fill_inotify},
     {"fill_timers", fill_timers},
     {"fill_signals", fill_signals},

@@ -77,6 +77,12 @@ static const struct expectation {
     {"reach_internet_v6", "ENETUNREACH|EADDRNOTAVAIL|EAFNOSUPPORT", 0},
     {"reach_abstract", "ECONNREFUSED", CONTROL},
     {"reach_host_socket", "ENOENT|EACCES", CONTROL},
+    {"reach_neighbour", "ECONNREFUSED", CONTROL},
+    {"reach_neighbours_socket", "ECONNREFUSED", CONTROL},
+    {"attach_neighbours_memory", "ENOENT", CONTROL},
+    {"open_neighbours_queue", "ENOENT", CONTROL},
+    {"open_neighbours_file", "ENOENT", CONTROL},
+    {"open_neighbours_shm", "ENOENT", CONTROL},
     {"bind_low_port", "EACCES", CONTROL | BARE},
     {"bind_runtime_api", "EADDRINUSE", 0},
     {"make_interface", "EPERM", BARE},
@@ -101,6 +107,8 @@ static const struct expectation {
     {"remount_writable", "EPERM", CONTROL | BARE},
     {"share_mounts", "EPERM", CONTROL | BARE},
     {"unmount_proc", "EPERM", CONTROL | BARE},
+    {"mount_cgroup", "EPERM", CONTROL | BARE},
+    {"share_to_host", "EPERM", CONTROL | BARE},
     {"open_filesystem", "EPERM", CONTROL | BARE},
     {"copy_mounts", "EPERM", CONTROL | BARE},
     {"change_root", "EPERM", CONTROL | BARE},
@@ -150,6 +158,9 @@ static const struct expectation {
     {"fill_inodes", "ENOSPC", 0},
     {"fill_descriptors", "EMFILE within 1024", BARE},
     {"grow_pipe", "EPERM", BARE},
+    {"fill_pipes", "EPERM|EMFILE", CONTROL | BARE},
+    {"eat_by_memfd", "", MEMORY | OOM},
+    {"leave_core", "no core", BARE},
     {"fill_inotify", "EMFILE", BARE},
     {"fill_timers", "EAGAIN", BARE},
     {"fill_signals", "EAGAIN", BARE},
@@ -303,7 +314,8 @@ static void judge(const struct expectation *x, const struct stage_run *r, bool c
 static void attempt(const struct expectation *x, bool control)
 {
     bool python = strncmp(x->name, "py_", 3) == 0;
-    struct stage_run r = {.memory_mb = 128, .tmp_mb = 16, .pids = x->flags & PIDS ? 64 : 256};
+    struct stage_run r = {
+        .memory_mb = 128, .tmp_mb = 16, .pids = x->flags & PIDS ? 64 : 256, .deadline_ms = 60000};
     unsigned n = 0;
     if (x->flags & KILLED)
         r.deadline_ms = 300;
@@ -332,6 +344,38 @@ static const char *skip_reason(const struct expectation *x)
     if (strncmp(x->name, "py_", 3) == 0 && !stage->python[0])
         return "python3 was not found";
     return NULL;
+}
+
+// ---- the neighbour ----
+
+// Another function, at the same time: attempts in neighbour.c are on what it puts out.
+static struct stage_run victim = {.deadline_ms = 1};
+
+static bool victim_is_ready(void *ctx)
+{
+    (void)ctx;
+    stage_run_gone(&victim); // reads what it said
+    return victim.gone || victim.output.len > 0;
+}
+
+static void begin_neighbour(void)
+{
+    victim.argv[0] = "/var/task/hostile";
+    victim.argv[1] = "neighbour";
+    stage_begin(stage, &victim);
+    stage_until(stage, victim_is_ready, NULL, 60000);
+    bool ready = str_starts(buf_str(&victim.output), STR("ready"));
+    report(ready && !victim.gone, "the neighbour is there", "", NULL);
+}
+
+static void end_neighbour(void)
+{
+    struct stage_run tidy = {.argv = {"/var/task/hostile", "tidy"}};
+    stage_run(stage, &tidy); // without isolation what it put out is everybody's
+    stage_run_finish(&tidy);
+    keeper_kill(stage->client, victim.s.id);
+    stage_until(stage, stage_run_gone, &victim, 60000);
+    stage_run_finish(&victim);
 }
 
 // ---- nothing is left ----
@@ -450,6 +494,7 @@ static int run_group(const struct group *g, const char *build_dir, const char *s
         return 1;
     set_bait();
     count(&before);
+    begin_neighbour();
     for (size_t i = 0; i < ARRAY_LEN(table); i++) {
         const struct expectation *x = &table[i];
         if (g->only && !(x->flags & g->only))
@@ -460,6 +505,7 @@ static int run_group(const struct group *g, const char *build_dir, const char *s
         else
             attempt(x, g->only == CONTROL);
     }
+    end_neighbour();
     count(&after);
     nothing_is_left();
     remove_bait();
