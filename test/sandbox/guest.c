@@ -12,6 +12,7 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/statvfs.h>
+#include <time.h>
 #include <unistd.h>
 
 static void on_term(int sig)
@@ -35,6 +36,32 @@ static int first_line(const char *path, char *to, size_t room)
     return (int)strlen(to);
 }
 
+// Milliseconds of processor time.
+static void burn(long ms)
+{
+    struct timespec begun, now;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &begun);
+    do
+        clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
+    while ((now.tv_sec - begun.tv_sec) * 1000 + (now.tv_nsec - begun.tv_nsec) / 1000000 < ms);
+}
+
+// From the disk, whatever is in memory already.
+static int read_direct(const char *path)
+{
+    size_t got = 0;
+    void *room = NULL;
+    int fd = open(path, O_RDONLY | O_DIRECT);
+    if (fd < 0 || posix_memalign(&room, 4096, 1 << 18) != 0) {
+        printf("%s\n", strerrorname_np(errno));
+        return 1;
+    }
+    for (ssize_t n; (n = read(fd, room, 1 << 18)) > 0;)
+        got += (size_t)n;
+    printf("read %zu\n", got);
+    return 0;
+}
+
 static int echo(void)
 {
     char line[512], text[400], answer[1024];
@@ -48,6 +75,9 @@ static int echo(void)
         if (strncmp(line, "cat ", 4) == 0) {
             first_line(line + 4, text, sizeof(text));
             len = snprintf(answer, sizeof(answer), "%s\n", text);
+        } else if (strncmp(line, "burn ", 5) == 0) {
+            burn(strtol(line + 5, NULL, 10));
+            len = snprintf(answer, sizeof(answer), "burnt\n");
         } else {
             len = snprintf(answer, sizeof(answer), "echo %s\n", line);
         }
@@ -164,6 +194,8 @@ int main(int argc, char **argv)
     if (strcmp(verb, "eat") == 0)
         return eat((size_t)strtol(argument, NULL, 10));
     size_t first = strtoul(argument, NULL, 10), second = argc > 3 ? strtoul(argv[3], NULL, 10) : 0;
+    if (strcmp(verb, "read") == 0)
+        return read_direct(argument);
     if (strcmp(verb, "hold") == 0)
         return hold(first);
     if (strcmp(verb, "fill") == 0)

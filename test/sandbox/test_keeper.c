@@ -1,6 +1,6 @@
 // test_keeper.c - what the server relies on: starting, injecting, executing, signalling, freezing,
 // killing, running out of memory, refusing, and dying. With a real keeper: test_keeper GROUP DIR.
-#include "stage.h"
+#include "keeper_test.h"
 
 #include "base/cleanup.h"
 #include "os/fd.h"
@@ -26,89 +26,8 @@
 
 #include <cmocka.h>
 
-static struct stage *stage;
-static struct stage_options options;
-
-// ---- small tools ----
-
-static void put_file(const char *name, const char *text)
-{
-    char path[256], dir[256];
-    snprintf(path, sizeof(path), "%s/%s", stage->dir, name);
-    snprintf(dir, sizeof(dir), "%s", path);
-    *strrchr(dir, '/') = '\0';
-    mkdir_p(dir, 0755, NULL);
-    FILE *f = fopen(path, "we");
-    assert_non_null(f);
-    fputs(text, f);
-    fclose(f);
-    chmod(path, 0644);
-}
-
-static struct sandbox_spec spec_of(const char *verb, const char *argument)
-{
-    struct sandbox_spec spec;
-    sandbox_spec_init(&spec);
-    spec.binding.code_dir = "task";
-    spec.program.argv[spec.program.n_argv++] = "/var/task/guest";
-    spec.program.argv[spec.program.n_argv++] = verb;
-    if (argument)
-        spec.program.argv[spec.program.n_argv++] = argument;
-    return spec;
-}
-
-static void assert_output(const struct stage_run *r, const char *text)
-{
-    assert_int_equal(r->error, 0);
-    assert_string_equal(r->output.len ? r->output.ptr : "", text);
-}
-
-// The NUL behind the output that the comparison wants.
-static void finish_output(struct stage_run *r)
-{
-    buf_add_char(&r->output, '\0');
-    r->output.len--;
-}
-
-static void run(struct stage_run *r, const struct sandbox_spec *spec)
-{
-    r->spec = spec;
-    r->deadline_ms = 60000;
-    stage_run(stage, r);
-    finish_output(r);
-    assert_false(r->timed_out);
-}
-
-static bool said_something(void *ctx)
-{
-    struct stage_run *r = ctx;
-    stage_run_gone(r);
-    return r->output.len > 0;
-}
-
-static void end(struct stage_run *r)
-{
-    keeper_kill(stage->client, r->s.id);
-    assert_true(stage_until(stage, stage_run_gone, r, 60000));
-    finish_output(r);
-}
-
-static void ask(int fd, const char *line, char *answer, size_t room, int wait_ms)
-{
-    struct pollfd p = {fd, POLLIN, 0};
-    answer[0] = '\0';
-    assert_int_equal(write(fd, line, strlen(line)), strlen(line));
-    if (poll(&p, 1, wait_ms) <= 0)
-        return;
-    ssize_t n = read(fd, answer, room - 1);
-    answer[n > 0 ? n : 0] = '\0';
-}
-
-#define NEEDS(condition)                                                                           \
-    if (!(condition)) {                                                                            \
-        print_message("skipped: not on this host: " #condition "\n");                              \
-        skip();                                                                                    \
-    }
+struct stage *stage;
+struct stage_options options;
 
 // ---- tests ----
 
@@ -311,77 +230,6 @@ static void frozen_is_silent(void **state)
     keeper_freeze(stage->client, r.s.id); // and dies frozen
     end(&r);
     stage_run_finish(&r);
-}
-
-static void memory_runs_out_alone(void **state)
-{
-    (void)state;
-    NEEDS(stage->status.cgroup_memory);
-    char answer[512];
-    uint64_t peak = 0;
-    struct sandbox_spec calm = spec_of("echo", NULL), greedy = spec_of("hold", "300");
-    calm.want_control = true;
-    struct stage_run a = {.spec = &calm}, b = {0};
-    stage_begin(stage, &a);
-    run(&b, &greedy);
-    assert_int_equal(b.program.reason, SANDBOX_OOM);
-    assert_true(b.program.oom_kills >= 1);
-    stage_run_finish(&b);
-    ask(a.s.control_fd, "still here\n", answer, sizeof(answer), 60000);
-    assert_string_equal(answer, "echo still here\n");
-    assert_int_equal(sandbox_memory_peak(a.s.memory_fd, &peak), 0);
-    assert_true(peak > 4096 && peak < (uint64_t)128 << 20);
-    end(&a);
-    stage_run_finish(&a);
-
-    greedy = spec_of("eat", "100");
-    greedy.binding.memory_mb = 256;
-    b = (struct stage_run){0};
-    run(&b, &greedy);
-    assert_int_equal(b.program.reason, SANDBOX_EXITED);
-    assert_true(b.program.peak_memory_bytes > (uint64_t)100 << 20);
-    stage_run_finish(&b);
-}
-
-// What was said before the end, and how the program ended.
-static void hoards(const char *verb, const char *files, const char *mb,
-                   enum sandbox_exit_reason reason, const char *said)
-{
-    struct sandbox_spec spec = spec_of(verb, files);
-    struct stage_run r = {0};
-    if (mb)
-        spec.program.argv[spec.program.n_argv++] = mb;
-    run(&r, &spec);
-    assert_int_equal(r.error, 0);
-    if (said)
-        assert_output(&r, said);
-    assert_int_equal(r.program.reason, reason);
-    if (reason == SANDBOX_OOM)
-        assert_true(r.program.oom_kills >= 1);
-    stage_run_finish(&r);
-}
-
-static void files_are_not_memory(void **state)
-{
-    (void)state;
-    NEEDS(stage->status.cgroup_memory);
-    char answer[512];
-    uint64_t used = 1;
-    struct sandbox_spec calm = spec_of("echo", NULL);
-    calm.want_control = true;
-    struct stage_run a = {.spec = &calm};
-    stage_begin(stage, &a);
-    hoards("fill", "500", NULL, SANDBOX_EXITED, "filled 500\n"); // with 128 MB of memory
-    hoards("fill", "600", NULL, SANDBOX_EXITED, "ENOSPC after 512 MB\n");
-    hoards("hoard", "500", "200", SANDBOX_OOM, NULL);
-    hoards("swap", "500", "200", SANDBOX_OOM, NULL);  // emptied again: no room is left behind
-    hoards("hoard", "400", "900", SANDBOX_OOM, NULL); // by the kernel, at the latest
-    assert_int_equal(sandbox_tmp_used(a.s.tmp_fd, &used), 0);
-    assert_true(used < 1 << 20);
-    ask(a.s.control_fd, "still here\n", answer, sizeof(answer), 60000);
-    assert_string_equal(answer, "echo still here\n");
-    end(&a);
-    stage_run_finish(&a);
 }
 
 static void listener_is_identity(void **state)
@@ -660,12 +508,6 @@ static void many_at_once(void **state)
     }
 }
 
-static bool is_lost(void *ctx)
-{
-    (void)ctx;
-    return stage->lost;
-}
-
 // kill -9 of the keeper: what it held dies, and its successor cleans up.
 static void keeper_dies(void **state)
 {
@@ -676,7 +518,7 @@ static void keeper_dies(void **state)
     assert_true(stage_until(stage, said_something, &r, 60000));
     pid_t inside = r.s.pid;
     kill(stage->keeper, SIGKILL);
-    stage_until(stage, is_lost, NULL, 60000);
+    stage_until(stage, keeper_test_lost, NULL, 60000);
     assert_true(stage->lost);
     assert_true(r.gone);
     assert_int_equal(r.sandbox.reason, SANDBOX_LOST);
@@ -701,7 +543,7 @@ static void code_must_not_be_a_link(void **state)
     snprintf(code, sizeof(code), "%s/code", stage->dir);
     snprintf(kept, sizeof(kept), "%s/kept", stage->dir);
     kill(stage->keeper, SIGKILL);
-    stage_until(stage, is_lost, NULL, 60000);
+    stage_until(stage, keeper_test_lost, NULL, 60000);
     assert_int_equal(rename(code, kept), 0);
     assert_int_equal(symlink("/etc", code), 0);
     assert_true(stage_restart(stage, &options) < 0);
@@ -754,6 +596,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(outbound_is_granted),
         cmocka_unit_test(many_at_once),
         cmocka_unit_test(keeper_dies),
+        cmocka_unit_test(disks_are_shared),
+        cmocka_unit_test(cpu_follows_memory),
         cmocka_unit_test(code_must_not_be_a_link),
     };
     if (argc > 3) // one alone, by hand
