@@ -310,7 +310,7 @@ void engine_handle(void *ctx, struct http_request *req)
     struct engine *e = ctx;
     struct host_name host = {0};
 
-    if (pages_take(e, req))
+    if (pages_take(e, req) || operator_pages_take(e, req))
         return;
     host_name_parse(http_header_get(req, STR("host")), &host);
     for (unsigned i = 0; i < e->n_sites; i++)

@@ -114,4 +114,14 @@ int engine_add_metrics(struct engine *e, void (*fn)(void *ctx, struct buf *out),
 int engine_add_health(struct engine *e, void (*fn)(void *ctx, struct json_writer *w), void *ctx,
                       struct err *err);
 
+// A page that wants a signature: write() writes the members of one JSON object, on a worker, or
+// fails. While services start; the page stays where it is.
+#define ENGINE_MAX_OPERATOR_PAGES 16
+struct engine_operator_page {
+    const char *method, *path; // "GET", "/_lambkin/routes"
+    int (*write)(struct call *c, struct json_writer *w, struct err *err);
+};
+int engine_add_operator_page(struct engine *e, const struct engine_operator_page *page,
+                             struct err *err);
+
 #endif

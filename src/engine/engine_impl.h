@@ -61,6 +61,8 @@ struct engine {
     unsigned n_sites;
     struct reporter metrics[ENGINE_MAX_REPORTERS], health[ENGINE_MAX_REPORTERS];
     unsigned n_metrics, n_health;
+    const struct engine_operator_page *operator_pages[ENGINE_MAX_OPERATOR_PAGES];
+    unsigned n_operator_pages;
     struct parking parking;
     atomic_uint busy;
     atomic_bool draining;
@@ -148,5 +150,7 @@ void park_drain(struct engine *e);
 
 // pages.c: health and metrics. True when it took the request. On the loop.
 bool pages_take(struct engine *e, struct http_request *req);
+// operator_pages.c: the same for those that want a signature.
+bool operator_pages_take(struct engine *e, struct http_request *req);
 
 #endif

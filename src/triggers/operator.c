@@ -4,9 +4,7 @@
 
 #include "base/json.h"
 #include "base/timefmt.h"
-#include "engine/auth.h"
 #include "engine/engine.h"
-#include "engine/sites.h"
 #include "http/server.h"
 #include "services/sqs/sqs.h"
 #include "triggers/async.h"
@@ -14,7 +12,6 @@
 
 #include <errno.h>
 
-#define MAX_PAGE_BYTES ((size_t)64 << 20)
 #define DEFAULT_LIMIT 100
 #define MAX_LIMIT 1000
 #define MAX_SHOWN_PAYLOAD 65536
@@ -60,36 +57,21 @@ static void failed_event(void *ctx, const struct failed_event *f)
     jw_object_end(w);
 }
 
-static void finish_json(struct call *c, struct buf *b, int r, struct err *err)
-{
-    if (r == 0 && b->failed)
-        r = err_set(err, -ENOMEM, "out of memory");
-    struct str body = r == 0 ? arena_str(c->arena, buf_str(b)) : STR_NULL;
-    buf_finish(b);
-    call_finish(c, 200, STR("application/json"), body, r < 0 ? err : NULL);
-}
-
-static void events_page(struct call *c)
+static int write_events(struct call *c, struct json_writer *w, struct err *err)
 {
     uint64_t limit = DEFAULT_LIMIT;
-    struct err err = ERR_INIT;
-    struct buf b;
 
     str_to_u64(query_value(c->http->query, STR("limit")), &limit);
-    buf_init(&b, MAX_PAGE_BYTES);
-    struct json_writer w = json_writer(&b);
-    jw_object_begin(&w);
-    jw_key(&w, STR("functions"));
-    jw_array_begin(&w);
-    async_describe(&w);
-    jw_array_end(&w);
-    jw_key(&w, STR("failed"));
-    jw_array_begin(&w);
+    jw_key(w, STR("functions"));
+    jw_array_begin(w);
+    async_describe(w);
+    jw_array_end(w);
+    jw_key(w, STR("failed"));
+    jw_array_begin(w);
     int r = event_store_failed(async_store(), limit < MAX_LIMIT ? (unsigned)limit : MAX_LIMIT,
-                               failed_event, &w, &err);
-    jw_array_end(&w);
-    jw_object_end(&w);
-    finish_json(c, &b, r, &err);
+                               failed_event, w, err);
+    jw_array_end(w);
+    return r;
 }
 
 static void one_queue(void *ctx, const struct sqs_queue_info *q)
@@ -106,73 +88,43 @@ static void one_queue(void *ctx, const struct sqs_queue_info *q)
     jw_object_end(w);
 }
 
-static void queues_page(struct call *c)
+static int write_queues(struct call *c, struct json_writer *w, struct err *err)
 {
-    struct err err = ERR_INIT;
-    struct buf b;
-
-    buf_init(&b, MAX_PAGE_BYTES);
-    struct json_writer w = json_writer(&b);
-    jw_object_begin(&w);
-    jw_key(&w, STR("queues"));
-    jw_array_begin(&w);
-    int r = sqs_internal_list(one_queue, &w, &err);
-    jw_array_end(&w);
-    jw_object_end(&w);
-    finish_json(c, &b, r, &err);
+    (void)c;
+    jw_key(w, STR("queues"));
+    jw_array_begin(w);
+    int r = sqs_internal_list(one_queue, w, err);
+    jw_array_end(w);
+    return r;
 }
 
 static const struct aws_error not_found = {"ResourceNotFoundException", NULL, 404, true};
 static const struct aws_error bad_request = {"InvalidParameterValueException", NULL, 400, true};
 
-static void replay_page(struct call *c)
+static int replay(struct call *c, struct json_writer *w, struct err *err)
 {
-    struct err err = ERR_INIT;
     int64_t id;
-    int r;
 
-    if (str_to_i64(query_value(c->http->query, STR("id")), &id) < 0) {
-        r = err_aws(&err, &bad_request, "id must be the number of a failed event");
-    } else {
-        r = async_replay(id, &err);
-        if (r == -ENOENT)
-            err_aws(&err, &not_found, "There is no failed event %lld.", (long long)id);
-    }
-    call_finish(c, 200, STR("application/json"), STR("{\"replayed\":true}"), r < 0 ? &err : NULL);
-}
-
-static const struct {
-    struct str method, path;
-    void (*page)(struct call *c);
-} pages[] = {
-    {STR_INIT("GET"), STR_INIT("/_lambkin/events"), events_page},
-    {STR_INIT("GET"), STR_INIT("/_lambkin/queues"), queues_page},
-    {STR_INIT("POST"), STR_INIT("/_lambkin/replay"), replay_page},
-};
-
-static bool take(void *ctx, struct engine *e, struct http_request *req,
-                 const struct host_name *host)
-{
-    struct err err = ERR_INIT;
-
-    (void)ctx;
-    (void)host;
-    for (size_t i = 0; i < ARRAY_LEN(pages); i++) {
-        if (!str_eq(req->path, pages[i].path) || !str_eq(req->method, pages[i].method))
-            continue;
-        struct call *c = engine_call_new(e, req);
-        if (!c)
-            http_request_drop(req);
-        else if (engine_authenticate(c, NULL, &err) < 0)
-            call_fail(c, &err);
-        else
-            call_work(c, pages[i].page);
-        return true;
-    }
-    return false;
+    if (str_to_i64(query_value(c->http->query, STR("id")), &id) < 0)
+        return err_aws(err, &bad_request, "id must be the number of a failed event");
+    int r = async_replay(id, err);
+    if (r == -ENOENT)
+        return err_aws(err, &not_found, "There is no failed event %lld.", (long long)id);
+    if (r == 0)
+        jw_member_bool(w, "replayed", true);
+    return r;
 }
 
 int operator_register(struct engine *e, struct err *err)
 {
-    return engine_add_site(e, (struct engine_site){.take = take}, err);
+    static const struct engine_operator_page pages[] = {
+        {"GET", "/_lambkin/events", write_events},
+        {"GET", "/_lambkin/queues", write_queues},
+        {"POST", "/_lambkin/replay", replay},
+    };
+    int r = 0;
+
+    for (size_t i = 0; r == 0 && i < ARRAY_LEN(pages); i++)
+        r = engine_add_operator_page(e, &pages[i], err);
+    return r;
 }

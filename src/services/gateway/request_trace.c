@@ -4,15 +4,11 @@
 
 #include "base/cleanup.h"
 #include "base/percent.h"
-#include "engine/auth.h"
 #include "engine/engine.h"
-#include "engine/sites.h"
 
 #include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
-
-#define MAX_PAGE_BYTES ((size_t)4 << 20)
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct request_trace ring[REQUEST_TRACES];
@@ -107,11 +103,9 @@ static void write_trace(struct json_writer *w, const struct request_trace *t)
 }
 
 // The newest first; those of one request id when ?id= says so.
-static void traces_page(struct call *c)
+static int write_traces(struct call *c, struct json_writer *w, struct err *err)
 {
     struct str id = STR_NULL;
-    struct err err = ERR_INIT;
-    struct buf b;
 
     if (percent_query_get(c->arena, c->http->query, STR("id"), &id) <= 0)
         id = STR_NULL;
@@ -122,46 +116,23 @@ static void traces_page(struct call *c)
     if (copy)
         memcpy(copy, ring, sizeof(ring));
     pthread_mutex_unlock(&lock);
-
-    buf_init(&b, MAX_PAGE_BYTES);
-    struct json_writer w = json_writer(&b);
-    jw_object_begin(&w);
-    jw_key(&w, STR("requests"));
-    jw_array_begin(&w);
-    for (uint64_t i = n; copy && i > 0 && n - i < REQUEST_TRACES; i--) {
+    if (!copy)
+        return err_set(err, -ENOMEM, "out of memory");
+    jw_key(w, STR("requests"));
+    jw_array_begin(w);
+    for (uint64_t i = n; i > 0 && n - i < REQUEST_TRACES; i--) {
         const struct request_trace *t = &copy[(i - 1) % REQUEST_TRACES];
         if (!id.ptr || str_eq(id, str_from(t->id)))
-            write_trace(&w, t);
+            write_trace(w, t);
     }
-    jw_array_end(&w);
-    jw_object_end(&w);
-    struct str body = copy && !b.failed ? arena_str(c->arena, buf_str(&b)) : STR_NULL;
+    jw_array_end(w);
     free(copy);
-    buf_finish(&b);
-    int r = body.ptr ? 0 : err_set(&err, -ENOMEM, "out of memory");
-    call_finish(c, 200, STR("application/json"), body, r < 0 ? &err : NULL);
-}
-
-static bool take(void *ctx, struct engine *e, struct http_request *req,
-                 const struct host_name *host)
-{
-    struct err err = ERR_INIT;
-
-    (void)ctx;
-    (void)host;
-    if (!str_eq(req->path, STR("/_lambkin/traces")) || !str_eq(req->method, STR("GET")))
-        return false;
-    struct call *c = engine_call_new(e, req);
-    if (!c)
-        http_request_drop(req);
-    else if (engine_authenticate(c, NULL, &err) < 0)
-        call_fail(c, &err);
-    else
-        call_work(c, traces_page);
-    return true;
+    return 0;
 }
 
 int request_trace_register(struct engine *e, struct err *err)
 {
-    return engine_add_site(e, (struct engine_site){.take = take}, err);
+    static const struct engine_operator_page page = {"GET", "/_lambkin/traces", write_traces};
+
+    return engine_add_operator_page(e, &page, err);
 }

@@ -2,21 +2,15 @@
 
 #include "services/gateway/routes_page.h"
 
-#include "engine/auth.h"
 #include "engine/engine.h"
-#include "engine/sites.h"
 #include "services/gateway/api_model.h"
 #include "services/gateway/connections.h"
 #include "services/gateway/gateway.h"
 #include "services/gateway/service_integration.h"
 
-#include <errno.h>
-
-#define MAX_PAGE_BYTES ((size_t)32 << 20)
-
 struct page {
     struct call *c;
-    struct json_writer w;
+    struct json_writer *w;
 };
 
 static void target_of(struct json_writer *w, const struct api_integration *i)
@@ -68,7 +62,7 @@ static void one_route(struct json_writer *w, const struct api_route *r)
 static void one_api(void *ctx, const struct api *a)
 {
     struct page *p = ctx;
-    struct json_writer *w = &p->w;
+    struct json_writer *w = p->w;
 
     if (!str_eq(a->account, p->c->account) || !str_eq(a->region, p->c->region))
         return;
@@ -99,7 +93,7 @@ static void one_api(void *ctx, const struct api *a)
 static void one_domain(void *ctx, struct str domain, const struct api_domain_target *t)
 {
     struct page *p = ctx;
-    struct json_writer *w = &p->w;
+    struct json_writer *w = p->w;
 
     jw_object_begin(w);
     struct str address = gateway_address(p->c, domain, false);
@@ -110,53 +104,26 @@ static void one_domain(void *ctx, struct str domain, const struct api_domain_tar
     jw_object_end(w);
 }
 
-static void routes_page(struct call *c)
+static int write_routes(struct call *c, struct json_writer *w, struct err *err)
 {
-    struct page p = {.c = c};
-    struct err err = ERR_INIT;
-    struct buf b;
-    int r = 0;
+    struct page p = {.c = c, .w = w};
 
-    buf_init(&b, MAX_PAGE_BYTES);
-    p.w = json_writer(&b);
-    jw_object_begin(&p.w);
-    jw_key(&p.w, STR("apis"));
-    jw_array_begin(&p.w);
+    (void)err;
+    jw_key(w, STR("apis"));
+    jw_array_begin(w);
     api_models_each(one_api, &p);
-    jw_array_end(&p.w);
-    jw_key(&p.w, STR("domains"));
-    jw_array_begin(&p.w);
+    jw_array_end(w);
+    jw_key(w, STR("domains"));
+    jw_array_begin(w);
     api_domains_each(one_domain, &p);
-    jw_array_end(&p.w);
-    jw_member_i64(&p.w, "webSocketConnections", connections_count());
-    jw_object_end(&p.w);
-    if (b.failed)
-        r = err_set(&err, -ENOMEM, "out of memory");
-    struct str body = r == 0 ? arena_str(c->arena, buf_str(&b)) : STR_NULL;
-    buf_finish(&b);
-    call_finish(c, 200, STR("application/json"), body, r < 0 ? &err : NULL);
-}
-
-static bool take(void *ctx, struct engine *e, struct http_request *req,
-                 const struct host_name *host)
-{
-    struct err err = ERR_INIT;
-
-    (void)ctx;
-    (void)host;
-    if (!str_eq(req->path, STR("/_lambkin/routes")) || !str_eq(req->method, STR("GET")))
-        return false;
-    struct call *c = engine_call_new(e, req);
-    if (!c)
-        http_request_drop(req);
-    else if (engine_authenticate(c, NULL, &err) < 0)
-        call_fail(c, &err);
-    else
-        call_work(c, routes_page);
-    return true;
+    jw_array_end(w);
+    jw_member_i64(w, "webSocketConnections", connections_count());
+    return 0;
 }
 
 int routes_page_register(struct engine *e, struct err *err)
 {
-    return engine_add_site(e, (struct engine_site){.take = take}, err);
+    static const struct engine_operator_page page = {"GET", "/_lambkin/routes", write_routes};
+
+    return engine_add_operator_page(e, &page, err);
 }
