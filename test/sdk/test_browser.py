@@ -216,6 +216,21 @@ def test_websocket(page, site):
     a.gw.delete_api(ApiId=a.id)
 
 
+def test_a_deployed_example(site):
+    """As its author would: deploy, ask for the URL, open it, fill in the form."""
+    assert site.daemon.cli("deploy", ROOT + "/examples/python-page").returncode == 0
+    made = site.daemon.cli("url", "python-page", "--create")
+    page = site.browser.open(json.loads(made.stdout)["FunctionUrl"])
+    assert page.run("document.querySelector('h1').textContent") == "Hello, stranger"
+    page.run("""(() => { document.querySelector('input').value = '<Ada & Söhne> 100%';
+                         document.querySelector('form').submit(); })()""")
+    site.browser.wait(page.session, "Page.loadEventFired")
+    assert page.run("document.querySelector('h1').textContent") == "Hello, <Ada & Söhne> 100%"
+    assert page.run("location.pathname") == "/" and "name" not in page.run("document.cookie")
+    assert page.run("document.querySelector('p').textContent") == "You have been here 2 times."
+    page.close()
+
+
 def test_https_is_http2(site):
     port = re.search(r"https://[^ :]+:(\d+)", site.daemon.ready_line).group(1)
     page = site.browser.open(re.sub(r":\d+", ":" + port, site.home.replace("http:", "https:")))
@@ -224,4 +239,16 @@ def test_https_is_http2(site):
     event = fetch(page, "/event", "{method: 'POST', body: 'b'.repeat(300000)}")
     assert len(event["body"]) == 300000
     assert event["requestContext"]["http"]["protocol"] == "HTTP/2.0"
+    assert event["headers"]["x-forwarded-proto"] == "https"
+    # A WebSocket from there takes a connection of its own, in HTTP/1.1.
+    f = make_function(site.daemon, "python", source=FUNCTION)
+    a = WsApi(site.daemon, f)
+    url = re.sub(r":\d+", ":" + port, a.endpoint.replace("ws:", "wss:")) + "/live"
+    assert page.run("""new Promise((resolve, reject) => {
+        const ws = new WebSocket(%s);
+        ws.onerror = () => reject(new Error("refused"));
+        ws.onopen = () => ws.send("over TLS");
+        ws.onmessage = (m) => { resolve(JSON.parse(m.data).body); ws.close(); };
+    })""" % json.dumps(url)) == "over TLS"
+    a.gw.delete_api(ApiId=a.id)
     page.close()
