@@ -98,6 +98,7 @@ void environment_free(struct environment *env)
         env->dead = true; // the task that is on its way frees it
         return;
     }
+    snapshot_failed(env, STR_NULL, STR_NULL); // killed before its INIT was over
     if (env->frozen && !env->unrestored)
         pool_set_frozen(env->pool, false);
     loop_timer_stop(h->loop, &env->timer);

@@ -537,6 +537,7 @@ void spares_refill_soon(struct home *h);
 void snapshot_begun(struct environment *env); // started for it: joins `making`
 // Its INIT is done, or it is not to be: error_type absent when that is not the function's fault.
 void snapshot_taken(struct environment *env);
+// Without effect unless it is being made.
 void snapshot_failed(struct environment *env, struct str error_type, struct str error);
 void snapshot_abandon(struct environment *env); // nobody wants it any more: it ends
 // An invocation came: without `found` there was nothing for it.
