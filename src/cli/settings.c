@@ -53,7 +53,8 @@ static const struct config_setting table[] = {
     {"io-operations", CONFIG_INT, "0", 0, 10000000, NULL,
      "read operations per second of one environment on each disk; 0 is no limit"},
     {"outbound-networks", CONFIG_STRING, NULL, 0, 0, NULL,
-     "networks that functions with VpcConfig subnets may reach: 10.0.0.0/8,192.0.2.7; default "
+     "networks that functions with VpcConfig subnets may reach: "
+     "10.0.0.0/8,192.0.2.7:443,[2001:db8::/32]:443; default "
      "none"},
     {"hot-reload", CONFIG_STRING, NULL, 0, 0, NULL,
      "folders, FOLDER:FOLDER, whose code functions of the bucket hot-reload run from where it "

@@ -1,7 +1,11 @@
 // fuzz_keeper.c - the keeper's messages: whatever arrives is refused whole, or within its bounds.
 #include "fuzz.h"
 
+#include "sandbox/outbound.h"
 #include "sandbox/protocol.h"
+
+#include <stdio.h>
+#include <sys/socket.h>
 
 static char room[PROTOCOL_MAX_BYTES + 1], again[PROTOCOL_MAX_BYTES];
 
@@ -55,6 +59,20 @@ static void exec_and_connect(struct protocol_reader r)
         FUZZ_CHECK(port != 0);
 }
 
+// A destination that was let through denotes a network: no bit stands beyond its mask.
+static void destination(const uint8_t *data, size_t size)
+{
+    char text[128];
+    struct outbound_network n;
+    snprintf(text, sizeof(text), "%.*s", (int)size, (const char *)data);
+    if (outbound_parse(text, &n, NULL) < 0)
+        return;
+    unsigned most = n.family == AF_INET ? 32 : 128;
+    FUZZ_CHECK(n.bits <= most);
+    for (unsigned i = n.bits; i < 128; i++)
+        FUZZ_CHECK(!(n.address[i / 8] >> (7 - i % 8) & 1));
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     // The header is made to fit, or mutations would not get past it.
@@ -70,6 +88,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     start(r, 1);
     inject(r);
     exec_and_connect(r);
+    destination(data + 1, size - 1);
     struct protocol_reader q = r;
     struct keeper_status s;
     if (protocol_read_status(&q, &s) == 0)
