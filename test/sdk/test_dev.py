@@ -1,7 +1,6 @@
-"""The local loop: `lambkin init` writes a function, `lambkin dev` keeps what is saved running."""
+"""The local loop: `lambkin dev` keeps what is saved running."""
 
 import concurrent.futures
-import json
 import os
 import re
 import signal
@@ -11,8 +10,6 @@ import threading
 import pytest
 
 from harness import binary, unique_name, wait_until
-
-LANGUAGES = ["python", "nodejs", "typescript", "go", "rust", "java", "ruby", "c"]
 
 
 class Dev:
@@ -171,69 +168,3 @@ def test_wrong_calls(daemon, scratch):
     empty = daemon.cli("dev", scratch)
     assert empty.returncode == 1 and "holds no files" in empty.stderr
     assert daemon.cli("dev", scratch, "--timeout", "soon").returncode == 2
-
-
-# ---- init ----------------------------------------------------------------------------------------
-
-@pytest.mark.parametrize("language", LANGUAGES)
-def test_init_writes_and_never_overwrites(language, scratch):
-    folder = os.path.join(scratch, "new", language)
-    r = subprocess.run([binary(), "init", language, folder], capture_output=True, text=True)
-    assert r.returncode == 0, r.stderr
-    for path in r.stdout.split():
-        assert os.path.getsize(path) > 0
-    with open(os.path.join(folder, "README.md")) as f:
-        assert "lambkin dev" in f.read()
-    again = subprocess.run([binary(), "init", language, folder], capture_output=True, text=True)
-    assert again.returncode == 1 and "is not empty" in again.stderr
-
-
-def test_init_takes_runtimes_and_the_current_folder(scratch):
-    r = subprocess.run([binary(), "init", "python3.12"], cwd=scratch, capture_output=True, text=True)
-    assert r.returncode == 0 and sorted(os.listdir(scratch)) == ["README.md", "app.py"]
-    for words in ([], ["cobol"], ["python", "a", "b"]):
-        assert subprocess.run([binary(), "init", *words], cwd=scratch,
-                              capture_output=True).returncode == 2
-
-
-def starts(daemon, scratch, language, build=None, flags=()):
-    name = unique_name("init")
-    r = subprocess.run([binary(), "init", language, scratch], capture_output=True, text=True)
-    assert r.returncode == 0, r.stderr
-    if build:
-        r = subprocess.run(build, cwd=scratch, capture_output=True, text=True, timeout=300)
-        assert r.returncode == 0, r.stderr
-    package = os.path.join(scratch, "build") if build else scratch
-    r = daemon.cli("deploy", package, "--name", name, *flags)
-    assert r.returncode == 0, r.stderr
-    try:
-        r = daemon.cli("invoke", name, '{"name": "Ada"}')
-        assert r.returncode == 0, r.stderr + r.stdout
-        return json.loads(r.stdout)
-    finally:
-        daemon.cli("rm", name)
-
-
-def test_init_python_runs(daemon, scratch):
-    assert starts(daemon, scratch, "python") == {"message": "Hello, Ada!"}
-
-
-@pytest.mark.needs("node")
-def test_init_nodejs_runs(daemon, scratch):
-    assert starts(daemon, scratch, "nodejs") == {"message": "Hello, Ada!"}
-
-
-@pytest.mark.needs("cc")
-def test_init_c_runs(daemon, scratch):
-    assert starts(daemon, scratch, "c", ["make"]) == {"name": "Ada"}
-
-
-@pytest.mark.needs("npm")
-def test_init_typescript_runs(daemon, scratch):
-    root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-    esbuild = os.path.join(root, "test", "node", "node_modules", ".bin", "esbuild")
-    if not os.path.exists(esbuild):
-        pytest.skip("no esbuild in test/node/node_modules")
-    assert starts(daemon, scratch, "typescript", [
-        esbuild, "index.ts", "--bundle", "--platform=node", "--format=esm", "--target=node18",
-        "--outfile=build/index.mjs", "--log-level=warning"]) == {"message": "Hello, Ada!"}
