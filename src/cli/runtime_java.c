@@ -192,7 +192,7 @@ static void archive_classes(const struct interpreter *java, const char *dir, boo
     char file[64], name[RUNTIME_JAVA_NAME_BYTES], class_path[512], path[PATH_MAX];
     const char *words[] = {java->path,
                            file,
-                           "-XX:+UseSerialGC",
+                           "-XX:+UseG1GC", // the others map an archive of its making as well
                            "-XX:TieredStopAtLevel=1",
                            "-XX:-UsePerfData",
                            "-Xlog:disable",
