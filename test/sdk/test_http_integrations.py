@@ -1,6 +1,8 @@
 """HTTP APIs: integrations with services, VPC links, parameter mapping, deployments, many routes."""
 
 import json
+import os
+import sqlite3
 import threading
 import time
 import uuid
@@ -487,6 +489,8 @@ def test_authorizers_in_both_formats(api, echo, daemon):
 
 WRAP = """
 import json
+import os
+import sqlite3
 def handler(event, context):
     return {"statusCode": 200, "body": json.dumps(event)}
 """
@@ -539,3 +543,23 @@ def test_multi_values_in_format_1(api, daemon):
     assert e["multiValueHeaders"]["x-a"] == ["1", "2"] and e["headers"]["x-a"] == "1,2"
     assert e["multiValueQueryStringParameters"] == {"q": ["1", "2"], "r": [" x"], "e": [""]}
     assert e["queryStringParameters"]["q"] == "2" and e["headers"]["cookie"] == "a=1"
+
+
+def test_routes_of_an_older_database(new_daemon, mirror):
+    """Before keys had a column, there was nothing in it: it is filled when the daemon starts."""
+    d = new_daemon()
+    a = Api(d)
+    i = a.proxy(mirror.url)
+    for n in range(3):
+        a.route("GET /r%d" % n, i)
+    d.stop()
+    with sqlite3.connect(os.path.join(d.data_dir, "db", "gateway.db")) as db:
+        assert db.execute("UPDATE resource SET name = NULL WHERE kind = 'route'").rowcount == 3
+    db.close()
+    d.start()
+    a.gw, a.daemon = d.client("apigatewayv2"), d
+    assert a.json("/r1")["path"] == "/"
+    fails("ConflictException", a.gw.create_route, ApiId=a.id, RouteKey="GET /r2")
+    a.route("GET /r3", i)
+    assert a.json("/r3")["path"] == "/"
+    d.stop()

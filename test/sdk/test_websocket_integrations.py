@@ -234,6 +234,19 @@ def test_connecting_through_integrations(sockets, mirror):
     assert e.value.status == 401
 
 
+def test_parameters_that_connecting_needs(sockets):
+    s = sockets()
+    s.route("$connect", "MOCK", two_way=False, route={"RequestParameters": {
+        "route.request.querystring.room": {"Required": True},
+        "route.request.header.x-who": {"Required": True},
+        "route.request.header.x-any": {"Required": False}}})
+    s.open("?room=1", [("X-Who", "me")]).close()
+    with pytest.raises(Refused) as e:
+        s.open("?room=1")
+    assert e.value.status == 400 and json.loads(e.value.body)["message"] == \
+        "Missing required request parameters: [x-who]"
+
+
 def test_functions_without_a_proxy(sockets, daemon):
     f = echo_function(daemon, """
 def handler(event, context):

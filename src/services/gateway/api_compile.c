@@ -274,6 +274,7 @@ static struct api_route *compile_route(struct compiling *c, const struct json_va
     r->two_way = text(v, "routeResponseSelectionExpression").len > 0;
     r->model_selection = text(v, "modelSelectionExpression");
     r->request_models = json_get(v, "requestModels");
+    r->parameters = json_get(v, "requestParameters");
     r->integration = integration_get(c, text(v, "target"));
     if (r->authorization == AUTHORIZATION_AUTHORIZER)
         r->authorizer = authorizer_get(c, text(v, "authorizerId"));

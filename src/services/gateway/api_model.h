@@ -83,6 +83,7 @@ struct api_route {
     // WebSocket: which model a message must fit.
     struct str model_selection;
     const struct json_value *request_models; // {key: model's name}
+    const struct json_value *parameters;     // {"route.request.header.x": {"required": true}}
     struct api_route *next;                  // in api_stage.list
 };
 

@@ -301,6 +301,24 @@ static bool prepare(struct api_request *r)
     return true;
 }
 
+// The names of what the route wants and the handshake does not have; absent: it has all.
+static struct str missing_parameters(struct api_request *r)
+{
+    struct str missing = STR_NULL;
+
+    json_each(p, r->route->parameters)
+    {
+        ptrdiff_t dot = str_find(p->key, STR("route.request."));
+        if (dot != 0 || !json_get_bool_or(p, "required", false) || api_variable(r, p->key).ptr)
+            continue;
+        struct str name = str_slice(p->key, strlen("route.request."), p->key.len), kind;
+        str_next(&name, '.', &kind);
+        missing = arena_printf(r->c->arena, "%.*s%s%.*s", STR_ARG(missing), missing.len ? ", " : "",
+                               STR_ARG(name));
+    }
+    return missing;
+}
+
 void websocket_take(struct api_request *r)
 {
     if (str_starts(r->path, STR(CONNECTIONS_PATH))) {
@@ -317,6 +335,14 @@ void websocket_take(struct api_request *r)
     r->route = api_websocket_route(r->stage, STR("$connect"));
     if (!api_route_admits(r->stage, r->route)) {
         api_refuse(r, 429, "Too Many Requests");
+        return;
+    }
+    struct str missing = r->route ? missing_parameters(r) : STR_NULL;
+    if (missing.ptr) {
+        api_refuse(r, 400,
+                   arena_printf(r->c->arena, "Missing required request parameters: [%.*s]",
+                                STR_ARG(missing))
+                       .ptr);
         return;
     }
     if (!prepare(r))
