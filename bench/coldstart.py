@@ -320,9 +320,46 @@ class ColdStarts:
             self.base.cleanup.remove(d.close)
             d.close()
 
+    # ---- a rhythm --------------------------------------------------------------------------------
+
+    def rhythm(self):
+        """The same calls to two daemons, with and without pre-warming; what is learnt is not counted."""
+        learn, period = 6, 1.0
+        settings = ("--idle-after", "300ms", "--freeze-after", "100ms")
+        daemons = {"on": self.base.daemon("--prewarm", *settings),
+                   "off": self.base.daemon(*settings)}
+        functions = {k: harness.make_function(d, "python", source=PYTHON_HANDLER)
+                     for k, d in daemons.items()}
+        cold = {k: 0 for k in daemons}
+        totals = {k: [] for k in daemons}
+        due = time.monotonic()
+        for i in range(learn + self.args.rhythm):
+            for k, f in functions.items():
+                start, parts = timing(f.lam.invoke(FunctionName=f.name, Payload=bench.EVENT))
+                if i >= learn:
+                    cold[k] += start in ("spare", "cold")
+                    totals[k].append(parts.get("total", 0))
+            due = max(due + period, time.monotonic())
+            time.sleep(due - time.monotonic())
+        with urllib.request.urlopen(daemons["on"].url + "/_lambkin/metrics", timeout=10) as answer:
+            text = answer.read().decode()
+        counts = {k: sum(float(v) for v in re.findall(
+            r"^lambkin_function_prewarm_%s_total\{[^}]*\} (\S+)" % k, text, re.M))
+            for k in ("starts", "hits", "wasted")}
+        row("called every second, idle-after 300 ms: cold with prewarm",
+            "%.0f %%" % (100.0 * cold["on"] / self.args.rhythm), "10 %",
+            cold["on"] <= 0.1 * self.args.rhythm,
+            "%.0f %% cold without; total median %.2f ms against %.2f ms; %d started, %d hits, %d "
+            "wasted" % (100.0 * cold["off"] / self.args.rhythm, median(totals["on"]),
+                        median(totals["off"]), counts["starts"], counts["hits"],
+                        counts["wasted"]))
+        for d in daemons.values():
+            self.base.cleanup.remove(d.close)
+            d.close()
+
     def run(self):
         print("%-54s %-12s %-12s %s" % ("cold starts, full isolation", "measured", "limit", "holds"))
-        for part in (self.cold_rows, self.java, self.burst, self.many):
+        for part in (self.cold_rows, self.java, self.burst, self.many, self.rhythm):
             try:
                 part()
             except (AssertionError, RuntimeError, OSError, subprocess.SubprocessError) as e:
@@ -362,6 +399,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=3, help="bursts")
     parser.add_argument("--burst", type=int, default=500, help="requests in a burst")
     parser.add_argument("--functions", type=int, default=200)
+    parser.add_argument("--rhythm", type=int, default=30, help="calls in a rhythm that count")
     parser.add_argument("--pause", type=float, default=0.15, help="seconds between two functions")
     parser.add_argument("--sandbox-bench", help="the tool build/bench/sandbox_bench")
     parser.add_argument("--guests", help="the folder with its guest program: build/test/sandbox")
