@@ -15,10 +15,10 @@
 
 extern const unsigned char runtime_python_bootstrap[], runtime_node_bootstrap[],
     runtime_ruby_bootstrap[], runtime_python_snapshots[], runtime_node_script[],
-    runtime_node_module[];
+    runtime_node_cache[], runtime_node_module[];
 extern const size_t runtime_python_bootstrap_len, runtime_node_bootstrap_len,
     runtime_ruby_bootstrap_len, runtime_python_snapshots_len, runtime_node_script_len,
-    runtime_node_module_len;
+    runtime_node_cache_len, runtime_node_module_len;
 
 static int write_one(const char *dir, const char *name, struct str content, struct err *err)
 {
@@ -45,6 +45,7 @@ int runtime_files_write(const char *dir, struct err *err)
          {(const char *)runtime_python_bootstrap, runtime_python_bootstrap_len}},
         {RUNTIME_NODE_BOOTSTRAP,
          {(const char *)runtime_node_bootstrap, runtime_node_bootstrap_len}},
+        {RUNTIME_NODE_CODE_CACHE, {(const char *)runtime_node_cache, runtime_node_cache_len}},
         {RUNTIME_NODE_REHEARSAL_SCRIPT,
          {(const char *)runtime_node_script, runtime_node_script_len}},
         {RUNTIME_NODE_REHEARSAL_MODULE,

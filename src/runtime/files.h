@@ -8,7 +8,8 @@
 
 #define RUNTIME_PYTHON_BOOTSTRAP "bootstrap.py"
 #define RUNTIME_NODE_BOOTSTRAP "bootstrap.cjs"
-// What its spares rehearse with; beside it.
+// Beside it: V8's code cache, and what its spares rehearse with.
+#define RUNTIME_NODE_CODE_CACHE "code-cache.cjs"
 #define RUNTIME_NODE_REHEARSAL_SCRIPT "rehearsal-script.js"
 #define RUNTIME_NODE_REHEARSAL_MODULE "rehearsal-module.mjs"
 #define RUNTIME_RUBY_BOOTSTRAP "bootstrap.rb"

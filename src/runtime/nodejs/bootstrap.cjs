@@ -304,12 +304,33 @@ function isModuleFolder(folder, path) {
     }
 }
 
-function isFile(file) {
+function look(path) {
     try {
-        return fs.statSync(file, { throwIfNoEntry: false })?.isFile() === true;
+        return fs.statSync(path, { throwIfNoEntry: false });
     } catch {
-        return false; // no folder, no permission
+        return undefined; // no folder, no permission
     }
+}
+
+function isFile(path) {
+    return look(path)?.isFile() === true;
+}
+
+function isFolder(path) {
+    return look(path)?.isDirectory() === true;
+}
+
+let codeCache;
+
+// A part of the bootstrap, which functions do not see among their modules.
+function loadCodeCache() {
+    if (!codeCache) {
+        const before = module.children.length;
+        codeCache = require('./code-cache.cjs');
+        delete require.cache[require.resolve('./code-cache.cjs')];
+        module.children.length = before;
+    }
+    return codeCache;
 }
 
 function importFile(file) {
@@ -745,6 +766,8 @@ async function initialise(spare) {
         const inspector = require('inspector');
         inspector.open(init.debug_port, '127.0.0.1');
         inspector.waitForDebugger();
+    } else if (isFolder(init.task_root + '/.v8-cache') || isFolder(init.layer_root + '/.v8-cache')) {
+        loadCodeCache().use([init.task_root, init.layer_root]);
     }
     // A module that waits at its top level for something that never comes.
     whenLoopEmpty = () => process.exit(0);
@@ -810,6 +833,7 @@ async function rehearse() {
     whenLoopEmpty = () => {};
     delete globalThis.awslambda;
     delete require.cache[require.resolve('./rehearsal-script.js')];
+    loadCodeCache();
     module.children.length = 0;
     for (const name of Object.keys(process.env)) {
         if (!(name in variables))

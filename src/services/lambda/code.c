@@ -112,13 +112,16 @@ int image_code_location(struct call *c, const struct fn_version *v,
 
 void code_prepare(struct lambda *l, struct str runtime, const char *sha256, const char *layer_tree)
 {
-    if (!str_starts(runtime, STR("python")))
+    bool python = str_starts(runtime, STR("python"));
+    enum package_language language = python ? PACKAGE_PYTHON : PACKAGE_NODE;
+
+    if (!python && !str_starts(runtime, STR("nodejs")))
         return;
     struct runtime_choice choice = runtime_choose(runtime);
     if (sha256)
-        package_compile_python(l->code_dir, sha256, choice.interpreter, "/var/task");
+        package_compile(l->code_dir, sha256, language, choice.interpreter, "/var/task");
     if (layer_tree[0])
-        package_compile_python(l->code_dir, layer_tree, choice.interpreter, "/opt");
+        package_compile(l->code_dir, layer_tree, language, choice.interpreter, "/opt");
 }
 
 int code_location(struct lambda *l, struct call *c, const char *sha256, struct str *out,

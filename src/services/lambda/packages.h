@@ -48,9 +48,11 @@ int layer_tree_make(const char *code_dir, const char (*layers)[SHA256_HEX_BYTES]
 // "CodeSha256" to the name of the tree. False when it is none.
 bool package_name(struct str sha256_base64, char out[static SHA256_HEX_BYTES]);
 
-// bytecode.c: compiles the Python sources of a tree with the interpreter that will run them, in a
-// sandbox. Blocks; what fails is left to the interpreter at run time.
-void package_compile_python(const char *code_dir, const char *sha256, const char *interpreter,
-                            const char *inside);
+enum package_language { PACKAGE_PYTHON, PACKAGE_NODE };
+// bytecode.c: compiles the sources of a tree with the interpreter that will run them, in a sandbox:
+// Python's modules, or the longer CommonJS scripts of Node.js. Blocks; what fails is left to the
+// interpreter at run time.
+void package_compile(const char *code_dir, const char *sha256, enum package_language language,
+                     const char *interpreter, const char *inside);
 
 #endif
