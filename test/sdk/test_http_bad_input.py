@@ -11,7 +11,7 @@ import threading
 import pytest
 
 from gateway_kit import Api, Server, echo_function, request
-from harness import wait_until
+from harness import make_function, wait_until
 
 
 @pytest.fixture(scope="module")
@@ -127,14 +127,18 @@ def test_a_client_that_leaves(daemon, api):
     assert api.call("/admin")[0].status == 200
 
 
+@pytest.mark.needs("node")
 def test_a_client_that_does_not_read(new_daemon):
     """A streamed answer of 50 MB waits in the function, not in the daemon."""
     d = new_daemon("--drain", "1s")
-    f = __import__("harness").make_function(d, "node", source="""
+    f = make_function(d, "node", source="""
 export const handler = awslambda.streamifyResponse(async (event, stream) => {
     const piece = Buffer.alloc(65536, "x");
-    for (let i = 0; i < 800; i++)
+    for (let i = 0; i < 800; i++) {
+        if (i === 10) console.log("it has begun");
         if (!stream.write(piece)) await new Promise((go) => stream.once("drain", go));
+    }
+    console.log("all is written");
     stream.end();
 });
 """)
@@ -146,7 +150,7 @@ export const handler = awslambda.streamifyResponse(async (event, stream) => {
         with open("/proc/%d/status" % d.children()["server"]) as status:
             return int(next(line for line in status if line.startswith("VmRSS")).split()[1])
 
-    request(d, host)  # warm, and what the first answer costs
+    request(d, host)  # what the first answer costs
     before = memory_kib()
     sockets = []
     for _ in range(4):
@@ -154,7 +158,11 @@ export const handler = awslambda.streamifyResponse(async (event, stream) => {
         s.sendall(("GET / HTTP/1.1\r\nHost: %s\r\n\r\n" % host).encode())
         assert s.recv(100).startswith(b"HTTP/1.1 200")  # and no more
         sockets.append(s)
-    assert memory_kib() - before < 60 * 1024
+    wait_until(lambda: sum("it has begun" in line for line in f.log_lines()) == 5)
+    for _ in range(100):  # while they would go on if nothing held them back
+        assert request(d, "127.0.0.1", path="/_lambkin/health")[0].status == 200
+        assert memory_kib() - before < 60 * 1024
+    assert sum("all is written" in line for line in f.log_lines()) == 1
     for s in sockets:
         s.close()
 
