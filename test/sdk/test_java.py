@@ -13,7 +13,7 @@ import time
 
 import pytest
 
-from harness import ROOT, clean_environment, make_function as make, wait_until
+from harness import ROOT, Daemon, clean_environment, make_function as make, wait_until
 
 HERE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "java")
 EXAMPLE = os.path.join(ROOT, "examples", "java-hello")
@@ -55,6 +55,14 @@ def install(d):
         pytest.skip("Maven cannot fetch AWS's client here: " + fetched.stderr.strip()[-200:])
     assert "compiling the bootstrap" in fetched.stdout
     return os.path.join(d.data_dir, "runtime", "java", "aws-lambda-java-core.jar")
+
+
+@pytest.fixture(scope="module")
+def daemon():
+    """Its own: ready JVMs take memory that other tests count."""
+    d = Daemon()
+    yield d
+    d.close()
 
 
 @pytest.fixture(scope="module")
