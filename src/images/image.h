@@ -3,8 +3,8 @@
 // <images_dir>/<hex> holds one image: root/, its file system with every layer applied, and
 // config.json, the image's own configuration as it was written by its builder. <hex> is the SHA-256
 // of the manifest (of the configuration where a `docker save` archive has no manifest). A name that
-// exists is complete and on the disk. Images that no version refers to are removed when the daemon
-// starts, not before: environments may still run from them.
+// exists is complete and on the disk. Who stores functions removes images that none refers to, when
+// no environment can run from them any more.
 //
 // Formats: OCI Image Specification 1.1 (layout, index, manifest, config, layer), and the archive
 // that `docker save` writes. What a stranger's image can do is bounded: see images_impl.h.

@@ -276,7 +276,7 @@ static int store_it(struct storing *s, const char *images_dir, struct err *err)
     r = find_layout(s, images_dir, err);
     if (r == 0)
         r = find_image(s, err);
-    if (r < 0 || faccessat(s->images, s->config.image.name, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
+    if (r < 0 || tree_found(s->images, s->config.image.name))
         return r;
     r = unpack(s, err);
     return r == 0 ? keep(s, err) : r;

@@ -68,6 +68,13 @@ static int parent_of(const char *path, char to[PATH_MAX])
     return 0;
 }
 
+bool tree_found(int dir_fd, const char *name)
+{
+    if (utimensat(dir_fd, name, NULL, AT_SYMLINK_NOFOLLOW) == 0)
+        return true;
+    return errno != ENOENT && faccessat(dir_fd, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
 int sync_dir(const char *path, struct err *err)
 {
     _cleanup_close_ int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);

@@ -28,6 +28,9 @@ int open_unlinked(const char *dir, struct err *err);
 // Takes an exclusive lock on the file (made when missing); the descriptor holds it. -EWOULDBLOCK
 // when somebody else does.
 int lock_file(const char *path, struct err *err);
+// Whether there is such a folder in a store of trees that are named by their content, touching it:
+// one that was found a moment ago is not collected as unused.
+bool tree_found(int dir_fd, const char *name);
 // fsync of a folder, so that names in it survive a crash.
 int sync_dir(const char *path, struct err *err);
 

@@ -124,7 +124,7 @@ static int insert_function(struct lambda *l, struct fn *f, struct fn_version *la
 int lambda_create_function(struct call *c, const struct lambda_create_function_in *in,
                            struct lambda_create_function_out *out, struct err *err)
 {
-    struct lambda *l = lambda_of(c);
+    _cleanup_(deploy_endp) struct lambda *l = deploy_begin(lambda_of(c));
     struct lambda_function_configuration config = {0};
     struct config_layers layers = {0};
     struct package package;
@@ -306,7 +306,7 @@ static int replace_latest(struct lambda *l, struct fn *f, struct fn_version *lat
 int lambda_update_function_code(struct call *c, const struct lambda_update_function_code_in *in,
                                 struct lambda_update_function_code_out *out, struct err *err)
 {
-    struct lambda *l = lambda_of(c);
+    _cleanup_(deploy_endp) struct lambda *l = deploy_begin(lambda_of(c));
     const struct code_source code = {in->zip_file, in->s3_bucket, in->s3_key, in->s3_object_version,
                                      in->image_uri};
     bool dry_run = WIRE_GET(in, dry_run, false);
@@ -449,6 +449,7 @@ int lambda_update_function_configuration(struct call *c,
                                          struct lambda_update_function_configuration_out *out,
                                          struct err *err)
 {
+    _cleanup_(deploy_endp) struct lambda *l = deploy_begin(lambda_of(c));
     char sha256[SHA256_HEX_BYTES];
     struct config_layers layers = {0};
     struct lambda_function_configuration shown = {0};
@@ -457,14 +458,14 @@ int lambda_update_function_configuration(struct call *c,
     // Merging takes long, so it is done before the lock is taken, which then finds the tree. What
     // is wrong with the layers is said there.
     if (in->layers.n > 1 && fn_config_layers(c, &in->layers, &shown, &layers, &ignored) == 0)
-        layers_merge(lambda_of(c), &layers, &ignored);
+        layers_merge(l, &layers, &ignored);
     bool hot = false;
     int r = update_configuration(c, in, out, &layers, sha256, &hot, err);
 
     // Without the lock: compiling takes long, and an environment that starts meanwhile only starts
     // a little later than it could.
     if (r == 0 && (in->runtime.len > 0 || in->layers.n > 0))
-        code_prepare(lambda_of(c), out->runtime, hot ? NULL : sha256, layers.tree);
+        code_prepare(l, out->runtime, hot ? NULL : sha256, layers.tree);
     return r;
 }
 

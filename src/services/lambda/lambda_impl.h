@@ -112,10 +112,11 @@ struct lambda {
     struct secret_key key;
     pthread_mutex_t change;
     pthread_rwlock_t table;
-    struct map functions; // key -> struct fn
-    struct map layers;    // key -> struct layer_version
-    struct map mappings;  // uuid -> struct mapping
-    struct map urls;      // url id -> struct fn; keys live in the records
+    atomic_uint deploying; // calls that may have stored what no table names yet: see collect.c
+    struct map functions;  // key -> struct fn
+    struct map layers;     // key -> struct layer_version
+    struct map mappings;   // uuid -> struct mapping
+    struct map urls;       // url id -> struct fn; keys live in the records
     lambda_async_accept async_accept;
     void *async_ctx;
     void (*mappings_changed)(void *ctx, struct str uuid);
@@ -321,6 +322,16 @@ void code_prepare(struct lambda *l, struct str runtime, const char *sha256, cons
 int code_location(struct lambda *l, struct call *c, const char *sha256, struct str *out,
                   struct err *err);
 int code_site_open(struct engine *e, struct lambda *l, struct err *err);
+
+// --- collect.c ---
+
+// Removes what nothing uses: at start all of it, later what has been unused for long.
+void collect_at_start(struct lambda *l);
+void collect_open(struct lambda *l);
+// Around whatever stores a package, a tree of layers or an image and then puts it into the tables.
+struct lambda *deploy_begin(struct lambda *l);
+void deploy_endp(struct lambda **l);
+void collect_close(void);
 
 // --- hot.c ---
 

@@ -192,7 +192,7 @@ int layer_tree_make(const char *code_dir, const char (*layers)[SHA256_HEX_BYTES]
     _cleanup_close_ int code_fd = open(code_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (code_fd < 0)
         return err_errno(err, errno, "open %s", code_dir);
-    if (faccessat(code_fd, tree, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
+    if (tree_found(code_fd, tree))
         return 0;
     snprintf(aside, sizeof(aside), ".tmp-%016llx", (unsigned long long)os_random_u64());
     int r = merge_aside(code_fd, aside, layers, n, err);

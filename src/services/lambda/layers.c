@@ -265,7 +265,7 @@ static int find_version(struct lambda *l, struct call *c, struct str given, int6
 int lambda_publish_layer_version(struct call *c, const struct lambda_publish_layer_version_in *in,
                                  struct lambda_publish_layer_version_out *out, struct err *err)
 {
-    struct lambda *l = lambda_of(c);
+    _cleanup_(deploy_endp) struct lambda *l = deploy_begin(lambda_of(c));
     struct layer_name n;
     struct package package;
     int r = parse_layer(c, in->layer_name, &n, err);

@@ -155,7 +155,7 @@ int package_store(const char *code_dir, struct str zip, uint64_t max_bytes, stru
     _cleanup_close_ int code_fd = open(code_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (code_fd < 0)
         return err_errno(err, errno, "open %s", code_dir);
-    if (faccessat(code_fd, p.sha256, F_OK, AT_SYMLINK_NOFOLLOW) == 0) {
+    if (tree_found(code_fd, p.sha256)) {
         p.unpacked_bytes = package_unpacked_bytes(code_dir, p.sha256);
         if (p.unpacked_bytes > max_bytes)
             return err_aws(err, &PACKAGE_INVALID, "Unzipped size must be smaller than %llu bytes",

@@ -1,8 +1,8 @@
 // packages.h - deployment packages: unpacked once, named by their content, shared by versions.
 //
 // <data_dir>/code/<sha256> is the unpacked tree, <data_dir>/code/<sha256>.zip what was uploaded.
-// A name that exists is complete and on the disk. Trees that no version and no layer refers to are
-// removed when the daemon starts, not before: environments may still run from them.
+// A name that exists is complete and on the disk. collect.c removes what no version and no layer
+// refers to.
 #ifndef LAMBKIN_SERVICES_LAMBDA_PACKAGES_H
 #define LAMBKIN_SERVICES_LAMBDA_PACKAGES_H
 

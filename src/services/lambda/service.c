@@ -21,45 +21,6 @@ void lambda_set_async_accept(lambda_async_accept accept, void *ctx)
     lambda_service_state.async_ctx = ctx;
 }
 
-static int start_use(void *ctx, struct map *used)
-{
-    struct lambda *l = ctx;
-    const struct map_entry *e;
-    size_t at = 0;
-    int r = 0;
-
-    while (r == 0 && (e = map_next(&l->functions, &at)) != NULL) {
-        const struct fn *f = e->value;
-        for (unsigned i = 0; i < f->n_versions && r == 0; i++) {
-            struct fn_version *v = f->versions[i];
-            r = map_set(used, str_from(v->sha256), v, NULL);
-            if (r == 0 && v->layer_tree[0])
-                r = map_set(used, str_from(v->layer_tree), v, NULL);
-            for (unsigned k = 0; k < v->n_layers && r == 0; k++)
-                r = map_set(used, str_from(v->layer_sha256[k]), v, NULL);
-        }
-    }
-    at = 0;
-    while (r == 0 && (e = map_next(&l->layers, &at)) != NULL) {
-        struct layer_version *v = e->value;
-        if (!v->deleted)
-            r = map_set(used, str_from(v->sha256), v, NULL);
-    }
-    return r;
-}
-
-static void collect_code(struct lambda *l)
-{
-    struct map used;
-
-    map_init(&used);
-    if (start_use(l, &used) == 0) {
-        package_collect(l->code_dir, &used);
-        image_collect(l->images_dir, &used);
-    }
-    map_finish(&used);
-}
-
 static int lambda_start(struct engine *e, struct err *err)
 {
     struct lambda *l = &lambda_service_state;
@@ -90,7 +51,8 @@ static int lambda_start(struct engine *e, struct err *err)
     if (r < 0)
         return r;
     engine_set_state(e, &lambda_service, l);
-    collect_code(l);
+    collect_at_start(l);
+    collect_open(l);
     concurrency_apply(l);
     snapstart_open(l);
     return 0;
@@ -103,6 +65,7 @@ static void lambda_stop(struct engine *e)
     size_t at = 0;
 
     (void)e;
+    collect_close();
     urls_finish(l);
     while ((entry = map_next(&l->functions, &at)) != NULL)
         fn_free(entry->value);
