@@ -278,6 +278,18 @@ struct launch {
     unsigned uid;
 };
 
+// When memory runs out it is a program that goes, and not pid 1, nor anything of the host's. Where
+// pid 1 may not write that any more (rootless), the kernel chooses by size alone.
+static void prefer_to_kill(void)
+{
+    int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+    if (fd < 0)
+        return;
+    ssize_t n = write(fd, "1000", 4);
+    (void)n;
+    close(fd);
+}
+
 // In the child of vfork: only system calls, and nothing of the parent's memory is changed but err.
 static void become(const struct launch *l, volatile int *error)
 {
@@ -296,6 +308,7 @@ static void become(const struct launch *l, volatile int *error)
         *error = errno;
         return;
     }
+    prefer_to_kill();
     if (l->uid) {
         // Raw calls: the C library's wrappers would talk to the threads of the parent.
         unsigned id = l->uid;

@@ -606,6 +606,12 @@ void slot_ended(struct keeper *k, struct slot *s)
     waitid((idtype_t)P_PIDFD, (id_t)s->pidfd, &info, WEXITED | WNOHANG);
     if (info.si_pid == 0)
         waitpid(s->pid, NULL, WNOHANG);
+    // Memory that no process has mapped may cost pid 1 its life, being the largest: the main
+    // program went with it.
+    if (s->last.program == 0 && s->programs && !s->killed && oom_kills(k, s) > s->oom_seen) {
+        struct sandbox_exit main = {.program = 1, .reason = SANDBOX_SIGNALLED, .status = SIGKILL};
+        program_ended(k, s, &main);
+    }
     struct sandbox_exit e = s->last;
     if (s->last.program == 0) // no main program ever ended
         e = (struct sandbox_exit){.reason = SANDBOX_FAILED, .what = "pid 1"};
