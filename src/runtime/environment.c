@@ -329,7 +329,9 @@ static void on_bound(void *ctx, uint64_t id, int r, uint32_t program, const stru
         return;
     }
     env->bound_ns = os_mono_ns();
-    env->code_us = (unsigned)((env->bound_ns - env->begun_ns) / 1000);
+    // The program of a custom runtime was started in the same step: all of it counts as INIT.
+    if (env->interpreter)
+        env->code_us = (unsigned)((env->bound_ns - env->begun_ns) / 1000);
     begin_init(env);
 }
 

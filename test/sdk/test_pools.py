@@ -7,6 +7,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import tempfile
 import threading
 import urllib.request
@@ -148,7 +149,7 @@ def test_create_function_alone_brings_spares_up(new_daemon):
 
 def test_demand_makes_the_pool_larger_and_then_it_shrinks(new_daemon):
     d = new_daemon("--spares", "1", "--loops", "1")
-    functions = [harness.make_function(d, "native", wait=False) for _ in range(6)]
+    functions = [harness.make_function(d, "native", wait=False) for _ in range(4)]
     for f in functions:
         f.wait_active()
     wait_for_spares(d)
@@ -299,4 +300,39 @@ def test_a_burst_of_hundreds_leaves_nothing_behind(new_daemon):
         t.join()
     assert not errors, errors[0]
     assert answers == ["b"] * 200
+    settles(d, before)
+
+
+def test_a_keeper_that_is_slow_only_delays(new_daemon):
+    """The pool cannot be filled while the keeper does not answer; who waits is served after."""
+    d = new_daemon("--freeze-after", "0", *POOL)
+    warm = harness.make_function(d, "python")
+    warm.call()
+    before = at_rest(d, more=1)
+    functions = [harness.make_function(d, "python", wait=False) for _ in range(4)]
+    for f in functions:
+        f.wait_active()
+    answers, errors = [], []
+
+    def call(f):
+        try:
+            answers.append(f.call({"name": "k"})["hello"])
+        except Exception as e:  # noqa: BLE001 - the thread's end must be told
+            errors.append(e)
+    keeper = d.children()["keeper"]
+    os.kill(keeper, signal.SIGSTOP)
+    try:
+        threads = [threading.Thread(target=call, args=(f,)) for f in functions]
+        for t in threads:
+            t.start()
+        wait_until(lambda: metric(d, "lambkin_invocations_waiting") == 4, what="all wait")
+        assert warm.call({"name": "w"})["hello"] == "w"  # what is there serves on
+    finally:
+        os.kill(keeper, signal.SIGCONT)
+    for t in threads:
+        t.join()
+    assert not errors, errors[0]
+    assert answers == ["k"] * 4
+    for f in functions:
+        f.delete()
     settles(d, before)

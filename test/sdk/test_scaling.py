@@ -197,3 +197,22 @@ def test_waiting_for_one_that_is_about_to_be_free(new_daemon):
     starts = {s: metric(d, "lambkin_function_starts_total", function=f.name, start=s)
               for s in ("cold", "waited")}
     assert starts["cold"] == 1 and starts["waited"] >= 1, starts
+
+
+def test_a_custom_runtimes_init_is_what_it_took(new_daemon):
+    """Its program runs while the spare is bound: INIT counts from there, and the parts add up."""
+    d = new_daemon()
+    slow = ("#include <time.h>\n#include <unistd.h>\n#include <stdlib.h>\n"
+            "__attribute__((constructor)) static void slow(void) { usleep(60000); }\n")
+    with open(harness.ROOT + "/examples/native-c/bootstrap.c") as f:
+        source = slow + f.read()
+    f = harness.make_function(d, "native", source)
+    for i in range(4):
+        f.lam.update_function_configuration(FunctionName=f.name, Description=str(i))
+        f.wait_active()
+        r = f.lam.invoke(FunctionName=f.name, Payload=b"{}", LogType="Tail")
+        _, parts = timing(r)
+        assert parts["init"] >= 60
+        assert sum(v for k, v in parts.items() if k != "total") <= parts["total"] + 0.1
+        tail = harness.Answer(r).tail
+        assert float(re.search(r"Init Duration: ([\d.]+) ms", tail).group(1)) >= 60
