@@ -93,7 +93,7 @@ while True:
 
 
 NO = ("ENETUNREACH", "EHOSTUNREACH", "ECONNREFUSED", "EACCES", "EPERM")
-NEVER = NO + ("no answer", "EADDRNOTAVAIL")
+NEVER = NO + ("no answer", "EADDRNOTAVAIL", "ECONNRESET")
 
 
 def run(*words):
@@ -245,6 +245,35 @@ def test_a_device_is_no_way_around(new_daemon, outside):
         reached = f.call({"how": how, "targets": [(THERE, PORT)]})
         assert reached == ["hello from outside"], (how, reached)  # the way as such works
         for answer in f.call({"how": how, "targets": others}):
+            assert answer in NEVER, (how, answer)
+
+
+NEIGHBOUR = """
+import socket, threading
+s = socket.create_server(("0.0.0.0", 7999))
+def serve():
+    while True:
+        c, _ = s.accept()
+        c.sendall(b"hello from a neighbour")
+        c.close()
+threading.Thread(target=serve, daemon=True).start()
+""" + CODE
+
+
+def test_functions_do_not_meet(new_daemon, outside):
+    """Both have the grant of everything; each sees only itself."""
+    daemon = new_daemon("--isolation", "best-effort", "--outbound-networks", "0.0.0.0/0",
+                        "--freeze-after", "0s")
+    why_not = no_network(daemon)
+    if why_not:
+        pytest.skip(why_not)
+    a = make_function(daemon, "python", source=NEIGHBOUR, Timeout=120, VpcConfig=VPC)
+    b = make_function(daemon, "python", source=CODE, Timeout=120, VpcConfig=VPC)
+    places = [("127.0.0.1", 7999), ("198.18.0.2", 7999)]
+    assert a.call(places) == ["hello from a neighbour"] * 2
+    places += [("198.18.0.1", 7999), (HERE, 7999)]
+    for how in ("reach", "reach_by_device"):
+        for answer in b.call({"how": how, "targets": places}):
             assert answer in NEVER, (how, answer)
 
 
