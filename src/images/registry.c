@@ -6,6 +6,7 @@
 #include "base/cleanup.h"
 #include "os/spawn.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -33,14 +34,20 @@ static bool installed(const char *name)
 // as everywhere with containers, TLS is tried and not insisted on.
 static bool is_local(struct str name)
 {
-    struct str host = name, rest = name;
+    struct str rest = name, host = name;
+    struct in_addr v4;
+    char text[INET_ADDRSTRLEN];
 
     str_next(&rest, '/', &host);
     if (str_starts(host, STR("[::1]")))
         return true;
-    str_next(&host, ':', &rest);
-    return str_eq(rest, STR("localhost")) || str_ends(rest, STR(".localhost")) ||
-           (str_starts(rest, STR("127.")) && rest.len <= 15);
+    rest = host;
+    str_next(&rest, ':', &host);
+    if (str_eq(host, STR("localhost")) || str_ends(host, STR(".localhost")))
+        return true;
+    // An address, and not a name that begins like one.
+    return snprintf(text, sizeof(text), "%.*s", STR_ARG(host)) < (int)sizeof(text) &&
+           inet_pton(AF_INET, text, &v4) == 1 && ntohl(v4.s_addr) >> 24 == 127;
 }
 
 // Our environment for skopeo: proxies, certificates, REGISTRY_AUTH_FILE. A daemon that was started

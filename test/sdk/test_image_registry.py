@@ -213,6 +213,12 @@ def test_built_by_umoci(registry, create, place, guest):
         assert f.call("read /who") == "umoci"
 
 
+def test_only_this_hosts_registries_may_be_plain(registry, create, daemon):
+    """A name that begins like a loopback address is another host's."""
+    name = "127.0.0.1.nip.invalid:%d/x:y" % registry.port
+    assert "http:" not in refused(create, name, "could not be fetched")
+
+
 def test_without_rights(registry, new_daemon, place, guest):
     """The server's user has no home: skopeo must do without, and leave nothing in /var/tmp."""
     registry.push(saying(guest, "homeless").write_layout(place + "/h"), "homeless:v1")
