@@ -213,6 +213,42 @@ def test_descriptors_run_out_alone(hostile):
     assert hostile.call({"do": "well"}) == "well"
 
 
+BURN = """
+import time
+
+def burn(seconds):
+    begun = time.process_time()
+    while time.process_time() - begun < seconds:
+        pass
+
+def handler(event, context):
+    begun = time.monotonic()
+    burn(0.1)
+    return {"handler": time.monotonic() - begun}
+"""
+
+
+def test_cpu_in_proportion(new_daemon):
+    """128 MB are 7 % of a processor, when that is asked for."""
+    d = new_daemon("--cpu", "proportional")
+    if not isolation(d)["cpu"]:
+        pytest.skip("no cgroup bounds processors here")
+    took = make_function(d, "python", BURN, Timeout=60).call({})
+    assert took["handler"] > 0.6, took  # 1.4, but for what a period may borrow
+
+
+def test_io_limit_is_told(new_daemon, scratch):
+    if not isolation(new_daemon("--isolation", "best-effort"))["memory"]:
+        pytest.skip("no cgroups here")
+    try:
+        d = new_daemon("--io-bandwidth", "64m", "--io-operations", "1000")
+    except RuntimeError as e:
+        assert "I/O limit (cgroup)" in str(e)  # asked for and not to be had: strict says so
+        return
+    assert isolation(d)["io"] is True and isolation(d)["missing"] == ""
+    assert make_function(d, "python", HOSTILE).call({"do": "well"}) == "well"
+
+
 SIGNED = """
 import datetime, hashlib, hmac, os, urllib.error, urllib.request
 
