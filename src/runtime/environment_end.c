@@ -75,7 +75,7 @@ void environment_shutdown(struct environment *env, const char *reason)
     env->shutdown_reason = reason;
     pool_left(env->pool, env);
     prewarm_over(env, false);
-    control_close(env);
+    // The runtime's socket stays open: at its end it would be gone before it hears SIGTERM.
     telemetry_flush(env);
     if (telemetry_busy(env))
         loop_timer_start(env->home->loop, &env->timer, TELL_FIRST_MS, environment_on_timer);
