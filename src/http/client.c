@@ -26,7 +26,7 @@ struct exchange {
     struct http_client_request request; // of http_client_send: pointers into `arena`
     struct arena arena;
     CURL *easy;
-    struct curl_slist *headers, *resolve;
+    struct curl_slist *headers, *connect_to;
     struct http_client_response response;
     struct http_header fields[MAX_HEADERS];
     unsigned n_fields;
@@ -234,10 +234,10 @@ static int set_up(struct exchange *x, struct err *err)
     }
     if (r->unix_socket)
         curl_easy_setopt(e, CURLOPT_UNIX_SOCKET_PATH, r->unix_socket);
-    for (const char *const *s = r->resolve; s && *s; s++)
-        x->resolve = curl_slist_append(x->resolve, *s);
-    if (x->resolve)
-        curl_easy_setopt(e, CURLOPT_RESOLVE, x->resolve);
+    for (const char *const *s = r->connect_to; s && *s; s++)
+        x->connect_to = curl_slist_append(x->connect_to, *s);
+    if (x->connect_to)
+        curl_easy_setopt(e, CURLOPT_CONNECT_TO, x->connect_to);
     set_body(x, method);
     bool typed = false;
     for (unsigned i = 0; i < r->n_headers; i++) {
@@ -317,7 +317,7 @@ static void tear_down(struct exchange *x)
     if (x->easy)
         curl_easy_cleanup(x->easy);
     curl_slist_free_all(x->headers);
-    curl_slist_free_all(x->resolve);
+    curl_slist_free_all(x->connect_to);
     buf_finish(&x->body);
     arena_finish(&x->arena);
 }
@@ -557,13 +557,13 @@ static bool copy_request(struct exchange *x, const struct http_client_request *f
         headers[i].value = copy_str(a, from->headers[i].value, &failed);
     }
     to->headers = headers;
-    while (from->resolve && from->resolve[n])
+    while (from->connect_to && from->connect_to[n])
         n++;
-    const char **resolve = arena_new_array(a, const char *, n + 1);
-    for (unsigned i = 0; resolve && i < n; i++)
-        resolve[i] = copy_cstr(a, from->resolve[i], &failed);
-    to->resolve = resolve;
-    return !failed && headers && resolve;
+    const char **connect_to = arena_new_array(a, const char *, n + 1);
+    for (unsigned i = 0; connect_to && i < n; i++)
+        connect_to[i] = copy_cstr(a, from->connect_to[i], &failed);
+    to->connect_to = connect_to;
+    return !failed && headers && connect_to;
 }
 
 int http_client_send(struct loop *loop, const struct http_client_request *request,

@@ -18,8 +18,9 @@ struct http_client_request {
     size_t max_response_bytes;  // 0: 16 MiB; more is -EFBIG
     const char *ca_file;        // NULL: the system's
     const char *unix_socket;    // connect here instead of the URL's host
-    const char *const *resolve; // "host:port:address", NULL at the end; or NULL
-    bool insecure;              // do not check the certificate
+    // "name:port:host:port": what is asked of the first is asked there; NULL at the end; or NULL.
+    const char *const *connect_to;
+    bool insecure; // do not check the certificate
     bool use_proxy_environment;
     bool http1_only;
     // Streaming: body pieces as they come, instead of collecting them; false breaks off

@@ -2,7 +2,9 @@
 
 import json
 import os
+import socket
 import sqlite3
+import ssl
 import threading
 import time
 import uuid
@@ -140,7 +142,6 @@ def test_sqs_receive_delete_and_purge(api, queue):
 
 
 def test_a_poll_whose_client_leaves(api, queue, daemon):
-    import socket
     a, (sqs, url) = api(), queue
     a.route("GET /m", subtype(a, "SQS-ReceiveMessage", {"QueueUrl": url, "WaitTimeSeconds": "20"}))
     for _ in range(3):
@@ -212,6 +213,57 @@ def test_vpc_links(api, mirror, daemon):
     fails("BadRequestException", a.proxy, url=listener)
     a.gw.delete_vpc_link(VpcLinkId=i)
     fails("NotFoundException", a.gw.get_vpc_link, VpcLinkId=i)
+
+
+@pytest.fixture
+def tls_server(tmp_path):
+    """(port, names): a TLS server with a certificate that nobody signed; the names it was asked for."""
+    import datetime
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "internal.example")])
+    now = datetime.datetime.now(datetime.timezone.utc)
+    cert = (x509.CertificateBuilder().subject_name(name).issuer_name(name)
+            .public_key(key.public_key()).serial_number(1).not_valid_before(now)
+            .not_valid_after(now + datetime.timedelta(days=1)).sign(key, hashes.SHA256()))
+    pem = tmp_path / "server.pem"
+    pem.write_bytes(key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption()) + cert.public_bytes(serialization.Encoding.PEM))
+    context, names = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), []
+    context.load_cert_chain(str(pem))
+    context.sni_callback = lambda sock, asked, ctx: names.append(asked)
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def serve():
+        while True:
+            try:
+                one = listener.accept()[0]
+            except OSError:
+                return
+            try:
+                context.wrap_socket(one, server_side=True).close()
+            except OSError:
+                one.close()
+
+    threading.Thread(target=serve, daemon=True).start()
+    yield listener.getsockname()[1], names
+    listener.close()
+
+
+def test_the_name_that_a_private_server_must_show(api, tls_server):
+    """It is asked for by that name, at the URI's address, and refused for its certificate."""
+    a, (port, names) = api(), tls_server
+    link = a.gw.create_vpc_link(Name="l", SubnetIds=["s"])["VpcLinkId"]
+    for host in ("127.0.0.1", "localhost"):
+        a.route("GET /" + host, a.proxy("https://%s:%d/x" % (host, port), ConnectionType="VPC_LINK",
+                                        ConnectionId=link, TlsConfig={
+                                            "ServerNameToVerify": "internal.example"}))
+        assert a.call("/" + host)[0].status == 502
+    assert names == ["internal.example"] * 2
+    a.gw.delete_vpc_link(VpcLinkId=link)
 
 
 def test_services_and_links_in_openapi(daemon, queue, mirror):

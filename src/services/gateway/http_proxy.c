@@ -106,9 +106,9 @@ static void upstream_done(void *ctx, int result, struct http_client_response *re
 }
 
 // A private server is reached by the integration's URI and shows the certificate of another name:
-// the URL says that name, and where it is told where the name is.
+// the URL says that name, and the client is told where to connect to.
 static struct str renamed_url(struct arena *a, struct str url, struct str name,
-                              const char *const **resolve)
+                              const char *const **connect_to)
 {
     const char **list = arena_alloc(a, 2 * sizeof(*list));
     ptrdiff_t at = str_find(url, STR("://"));
@@ -117,16 +117,20 @@ static struct str renamed_url(struct arena *a, struct str url, struct str name,
 
     host = slash < 0 ? rest : str_slice(rest, 0, (size_t)slash);
     rest = slash < 0 ? STR("/") : str_slice(rest, (size_t)slash, rest.len);
-    ptrdiff_t colon = str_find_char(host, ':');
+    ptrdiff_t bracket = str_find_char(host, ']'); // "[::1]:443"
+    size_t from = bracket < 0 ? 0 : (size_t)bracket;
+    ptrdiff_t colon = str_find_char(str_slice(host, from, host.len), ':');
     if (colon >= 0) {
-        port = str_slice(host, (size_t)colon + 1, host.len);
-        host = str_slice(host, 0, (size_t)colon);
+        port = str_slice(host, from + (size_t)colon + 1, host.len);
+        host = str_slice(host, 0, from + (size_t)colon);
     }
     if (!list)
         return STR_NULL;
-    list[0] = arena_printf(a, "%.*s:%.*s:%.*s", STR_ARG(name), STR_ARG(port), STR_ARG(host)).ptr;
+    list[0] = arena_printf(a, "%.*s:%.*s:%.*s:%.*s", STR_ARG(name), STR_ARG(port), STR_ARG(host),
+                           STR_ARG(port))
+                  .ptr;
     list[1] = NULL;
-    *resolve = list[0] ? list : NULL;
+    *connect_to = list[0] ? list : NULL;
     return arena_printf(a, "https://%.*s:%.*s%.*s", STR_ARG(name), STR_ARG(port), STR_ARG(rest));
 }
 
@@ -134,7 +138,7 @@ void http_proxy_start(struct api_request *r)
 {
     const struct api_integration *i = r->route->integration;
     struct http_request *http = r->http;
-    const char *const *resolve = NULL;
+    const char *const *connect_to = NULL;
     struct err err = ERR_INIT;
     struct mapped_request o;
 
@@ -148,7 +152,7 @@ void http_proxy_start(struct api_request *r)
                                        STR_ARG(r->domain_name), http->tls ? "https" : "http")};
     struct str url = target_url(r, &o);
     if (url.ptr && i->server_name.len > 0 && str_starts(url, STR("https://")))
-        url = renamed_url(r->c->arena, url, i->server_name, &resolve);
+        url = renamed_url(r->c->arena, url, i->server_name, &connect_to);
     if (!url.ptr) {
         api_refuse(r, 400, "Bad Request");
         return;
@@ -163,7 +167,7 @@ void http_proxy_start(struct api_request *r)
         .timeout_ms = i->timeout_ms,
         .connect_timeout_ms = i->timeout_ms,
         .max_response_bytes = API_MAX_BODY,
-        .resolve = resolve,
+        .connect_to = connect_to,
     };
     if (!request.method ||
         http_client_send(http->loop, &request, upstream_done, r, &r->upstream, &err) < 0)
