@@ -10,6 +10,7 @@ import harness
 from harness import Function, build_zip, make_function, unique_name, wait_until
 from image_kit import Image, file
 from test_images import create_image, guest  # noqa: F401
+from test_snapstart import environments, everything
 
 
 def python(value):
@@ -88,5 +89,76 @@ def test_images_go_too(brisk, guest):
         brisk.client("lambda").delete_function(FunctionName="image-1")
         wait_until(lambda: stored(brisk, "images") == {kept}, what="the image is removed")
         assert Function(brisk, "image-0", "").call("read /who") == "image 0"
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
+
+
+def at_rest(d):
+    """Counted once they no longer change: what waits ahead of time is made again."""
+    seen, times = None, 0
+
+    def rests():
+        nonlocal seen, times
+        now = everything(d)
+        times = times + 1 if now == seen else 0
+        seen = now
+        return times >= 8 and now
+
+    return wait_until(rests, what="sandboxes are ready again")
+
+
+def test_nothing_is_left_of_layers_images_and_folders(new_daemon, guest):
+    """Processes, descriptors, namespaces, mounts, cgroups and disk space, round by round."""
+    place = os.path.realpath(harness.scratch_dir())
+    d = new_daemon("--time-scale", "0.0001", "--spares", "0", "--hot-reload", place)
+    lam = d.client("lambda")
+    image = Image([[file("guest", guest, 0o755), file("who", "me")]], Entrypoint=["/guest"])
+    uri = image.write_layout(place + "/image")
+    folder = place + "/code"
+    os.mkdir(folder)
+    os.chmod(folder, 0o755)
+
+    def save(value):
+        with open(folder + "/app.py", "w") as f:
+            f.write(python(value))
+        os.chmod(folder + "/app.py", 0o644)
+
+    def round_of_all():
+        arns = [lam.publish_layer_version(
+            LayerName="l%d" % i, Content={"ZipFile": build_zip({"f%d" % i: "x"})}
+        )["LayerVersionArn"] for i in range(3)]
+        f = make_function(d, "python", python("layers"), Layers=arns)
+        assert f.call() == "layers"
+        for arn in arns:
+            name, version = arn.rsplit(":", 1)
+            lam.delete_layer_version(LayerName=name, VersionNumber=int(version))
+        f.delete()
+        create_image(d, "image", uri, Timeout=30)
+        f = Function(d, "image", "")
+        for i in range(3):
+            lam.update_function_configuration(FunctionName="image",
+                                              Environment={"Variables": {"ROUND": str(i)}})
+            assert f.wait_active().call("read /who") == "me"
+        f.delete()
+        save(0)
+        lam.create_function(FunctionName="hot", Runtime="python3.12", Handler="app.handler",
+                            Role=harness.ROLE, Timeout=30,
+                            Code={"S3Bucket": "hot-reload", "S3Key": folder})
+        f = Function(d, "hot", "")
+        for i in range(5):
+            save(i)
+            assert f.call() == i
+        f.delete()
+        wait_until(lambda: environments(d) == 0, what="the environments have ended")
+        wait_until(lambda: not stored(d) and not stored(d, "images"), what="the disk is empty")
+
+    try:
+        round_of_all()
+        round_of_all()
+        before = at_rest(d)
+        round_of_all()
+        round_of_all()
+        wait_until(lambda: all(everything(d)[k] <= before[k] for k in before),
+                   what="nothing is left: %s then, %s now" % (before, everything(d)))
     finally:
         shutil.rmtree(place, ignore_errors=True)
