@@ -21,6 +21,7 @@
 
 #define MAX_VARIABLES SANDBOX_MAX_ENV
 #define JAVA_FIRST_WITH_ARCHIVES 13 // JEP 350
+#define JAVA_MAPS_WHERE_TOLD 17     // its archives, with an option for it
 #define JAVA_SERIAL_MAPS_HEAP 21    // archived objects are for other collectors than G1, too
 #define DEBUGGER_MB 512
 
@@ -294,6 +295,11 @@ static void java_options(const struct environment *env, struct arena *a, struct 
     add_arg(p, a, "-XX:-UsePerfData");
     add_arg(p, a, "-Xshare:auto");
     add_argp(p, a, "-XX:SharedArchiveFile=%s/" RUNTIME_JAVA_FOLDER "/%u.jsa", dir, in->major);
+    if (in->major >=
+        JAVA_MAPS_WHERE_TOLD) { // else it moves them, and has no page in common with others
+        add_arg(p, a, "-XX:+UnlockDiagnosticVMOptions");
+        add_arg(p, a, "-XX:ArchiveRelocationMode=0");
+    }
     add_arg(p, a, "-Xlog:disable"); // an archive that does not fit is not the function's concern
     add_arg(p, a, "-Xlog:all=error,cds*=off:stderr");
     add_arg(p, a,
