@@ -286,6 +286,10 @@ static void connections_stay_inside(void **state)
     for (int i = 0; i < 3; i++) {
         _cleanup_close_ int fd = stage_connect(stage, a.s.id, 7777, &err);
         assert_true(fd >= 0);
+        char device[16] = ""; // nothing but the loopback, whatever else the sandbox may reach
+        socklen_t len = sizeof(device);
+        assert_int_equal(getsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, device, &len), 0);
+        assert_string_equal(device, "lo");
         assert_int_equal(write(fd, "you\n", 4), 4);
         struct pollfd p = {fd, POLLIN, 0};
         assert_int_equal(poll(&p, 1, 60000), 1);
