@@ -359,26 +359,38 @@ struct str http_event_caller(struct arena *a, const struct principal *p)
     return s;
 }
 
+// A function's context without the principal, which only format 1.0 shows.
+static void lambda_context(struct json_writer *w, struct arena *a, struct str authorizer)
+{
+    const struct json_value *v;
+
+    jw_object_begin(w);
+    if (json_parse(a, authorizer, &v, NULL) == 0) {
+        json_each(m, v)
+        {
+            if (str_eq(m->key, STR("principalId")))
+                continue;
+            jw_key(w, m->key);
+            jw_raw(w, m->raw);
+        }
+    }
+    jw_object_end(w);
+}
+
 // requestContext.authorizer in format 2.0: {"jwt": …}, {"lambda": …}, {"iam": …}.
 static void authorizer_member_v2(struct json_writer *w, struct arena *a, const struct http_event *e)
 {
     static const char *const names[] = {"", "jwt", "lambda", "iam"};
-    const struct json_value *v;
 
-    if (e->authorized == HTTP_AUTHORIZER_NONE || json_parse(a, e->authorizer, &v, NULL) < 0)
+    if (e->authorized == HTTP_AUTHORIZER_NONE || !e->authorizer.ptr)
         return;
     jw_key(w, STR("authorizer"));
     jw_object_begin(w);
     jw_key(w, str_from(names[e->authorized]));
-    jw_object_begin(w);
-    json_each(m, v)
-    {
-        if (e->authorized == HTTP_AUTHORIZER_LAMBDA && str_eq(m->key, STR("principalId")))
-            continue;
-        jw_key(w, m->key);
-        jw_raw(w, m->raw);
-    }
-    jw_object_end(w);
+    if (e->authorized == HTTP_AUTHORIZER_LAMBDA)
+        lambda_context(w, a, e->authorizer);
+    else
+        jw_raw(w, e->authorizer);
     jw_object_end(w);
 }
 
@@ -508,7 +520,8 @@ static void context_v1(struct json_writer *w, struct arena *a, const struct http
     jw_object_begin(w);
     jw_member_str(w, "accountId", e->account_id);
     jw_member_str(w, "apiId", e->api_id);
-    if (e->authorized == HTTP_AUTHORIZER_JWT || e->authorized == HTTP_AUTHORIZER_LAMBDA) {
+    bool shown = e->authorized == HTTP_AUTHORIZER_JWT || e->authorized == HTTP_AUTHORIZER_LAMBDA;
+    if (shown && e->authorizer.ptr) {
         jw_key(w, STR("authorizer"));
         jw_raw(w, e->authorizer);
     }
