@@ -166,8 +166,8 @@ void concurrency_apply(struct lambda *l)
         struct fn *f = e->value;
         if (reserved_of(f) >= 0)
             runtime_reserve(f->account, f->region, f->name, (int)reserved_of(f), NULL);
-        for (unsigned i = 0; i < f->n_versions; i++)
-            runtime_expect(f->versions[i]->snapshot);
+        if (f->n_versions > 0) // older versions are invoked less, and mostly of the same kind
+            runtime_expect(f->versions[0]->snapshot);
         concurrency_apply_function(l, f);
     }
 }
