@@ -428,3 +428,18 @@ def test_lambkin_dev_uses_it(hot, folder, daemon):
     finally:
         d.end()
         daemon.cli("rm", f.name)
+
+
+def test_folders_that_come_while_others_are_looked_through(hot, folder):
+    """Many at once, as package managers make them; the last edit counts wherever it is."""
+    write(folder, "app.py", "def handler(e, c):\n    import importlib\n"
+                            "    return importlib.import_module(e['m']).V\n")
+    f = create(hot, folder)
+    for n in range(4):
+        for i in range(60):
+            write(folder, "p%d_%d/value.py" % (n, i), "V = %d\n" % n)
+            if i % 20 == 19:
+                assert f.call({"m": "p%d_%d.value" % (n, i)}) == n
+        for i in (0, 30, 59):
+            write(folder, "p%d_%d/value.py" % (n, i), "V = 'edited'\n")
+            assert f.call({"m": "p%d_%d.value" % (n, i)}) == "edited"

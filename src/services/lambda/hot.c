@@ -36,9 +36,10 @@ struct hot_folder {
     struct hot_folder *next;
     pthread_mutex_t lock;
     struct folder_watch watch;
-    uint64_t changes;  // of the folder; never 0
+    uint64_t changes; // of the folder; never 0
+    uint64_t folders_came;
     bool watched;      // every folder below is watched: no change is missed
-    bool walking;      // a worker is at it
+    bool walking;      // `work` was given to a worker, who is at it
     int64_t walked_ns; // when that ended
     struct work work;
 };
@@ -135,14 +136,17 @@ int hot_folder_open(const char *path, struct hot_folder **out, struct err *err)
     return r;
 }
 
-// Blocks for as long as the tree is large.
-static int walk(struct hot_folder *h, struct err *err)
+// Blocks for as long as the tree is large. Also beside a worker that is at the same.
+static int walk(struct hot_folder *h, bool worker, struct err *err)
 {
+    pthread_mutex_lock(&h->lock);
+    uint64_t came = h->folders_came;
+    pthread_mutex_unlock(&h->lock);
     int r = folder_watch_walk(&h->watch, err);
 
     pthread_mutex_lock(&h->lock);
-    h->watched = r == 0;
-    h->walking = false;
+    h->watched = r == 0 && came == h->folders_came; // else one may have come behind us
+    h->walking = h->walking && !worker;
     h->walked_ns = os_mono_ns();
     h->changes++; // for what changed in a folder before it was watched
     pthread_mutex_unlock(&h->lock);
@@ -155,7 +159,7 @@ static void walk_work(struct work *w)
         (struct hot_folder *)(void *)((char *)w - offsetof(struct hot_folder, work));
     struct err err = ERR_INIT;
 
-    if (walk(h, &err) < 0)
+    if (walk(h, true, &err) < 0)
         log_warn("hot reload: %s", err.message);
     hot_folder_unref(h);
 }
@@ -167,8 +171,10 @@ static void take_changes(struct hot_folder *h)
 
     if (found != 0)
         h->changes++;
-    if (found < 0 || (found & FOLDER_WALK))
+    if (found < 0 || (found & FOLDER_WALK)) {
         h->watched = false;
+        h->folders_came++;
+    }
     if (h->watched)
         return;
     h->changes++;
@@ -294,7 +300,7 @@ int hot_code_store(struct call *c, struct str key, struct package *out, struct e
         r = hot_folder_open(real, &h, &why);
     if (r == 0) {
         call_defer(c, release, h); // the version has its own by then, of the same
-        r = walk(h, &why);
+        r = walk(h, false, &why);
     }
     if (why.code < 0)
         return lambda_invalid(err, "The folder cannot be watched: %s", why.message);
