@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fts.h>
 #include <sys/inotify.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define WATCHED                                                                                    \
@@ -33,13 +34,20 @@ void folder_watch_close(struct folder_watch *w)
     closep(&w->fd);
 }
 
+static uint64_t identity(const struct stat *st)
+{
+    return (uint64_t)st->st_ino * 31 + st->st_dev;
+}
+
 static int add(struct folder_watch *w, const FTSENT *e, struct err *err)
 {
     int number = inotify_add_watch(w->fd, e->fts_accpath, WATCHED | IN_ONLYDIR);
 
     if (number >= 0) {
-        if (e->fts_level == 0)
+        if (e->fts_level == 0) {
+            atomic_store(&w->identity, identity(e->fts_statp));
             atomic_store(&w->root, number);
+        }
         return 0;
     }
     if (errno == ENOSPC)
@@ -97,6 +105,17 @@ static int look_at(struct folder_watch *w, const struct inotify_event *e,
     return FOLDER_CHANGED | (lost || gone || folder ? FOLDER_WALK : 0);
 }
 
+// Whether the folder is another one now, or none; said once.
+static bool replaced(struct folder_watch *w)
+{
+    int root = atomic_load(&w->root);
+    struct stat st;
+
+    if (root < 0 || (stat(w->dir, &st) == 0 && identity(&st) == atomic_load(&w->identity)))
+        return false;
+    return atomic_compare_exchange_strong(&w->root, &root, -1);
+}
+
 int folder_watch_read(struct folder_watch *w, void (*note)(void *ctx, const struct folder_event *e),
                       void *ctx)
 {
@@ -110,5 +129,12 @@ int folder_watch_read(struct folder_watch *w, void (*note)(void *ctx, const stru
             found |= look_at(w, e, note, ctx);
             at += sizeof(*e) + e->len;
         }
-    return n < 0 && errno != EAGAIN && errno != EINTR ? -errno : found;
+    if (n < 0 && errno != EAGAIN && errno != EINTR)
+        return -errno;
+    if (replaced(w)) {
+        found |= FOLDER_CHANGED | FOLDER_WALK;
+        if (note)
+            note(ctx, &(struct folder_event){.name = "", .complete = true});
+    }
+    return found;
 }

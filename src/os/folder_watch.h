@@ -15,7 +15,10 @@ struct folder_watch {
     int fd;          // readable when something changed
     const char *dir; // borrowed
     bool (*left_out)(const char *name);
-    atomic_int root; // inotify's number of `dir` itself
+    atomic_int root; // inotify's number of `dir` itself; -1 when it is not there
+    // Which folder that is. One that is removed while somebody holds it, as a mount does, makes no
+    // event until it is let go; by then another may have its name.
+    atomic_uint_fast64_t identity;
 };
 
 struct folder_event {
