@@ -72,16 +72,28 @@ def counts(d):
             "server's descriptors": descriptors(own["server"])}
 
 
-@pytest.fixture
-def misbehaving(module_daemon, layer):
-    """misbehaving("hang-next", Timeout=2); afterwards all that it cost is gone."""
-    d = module_daemon
-    warm = make_function(d, "python", source=READER)  # whatever the first function costs
+@pytest.fixture(scope="module")
+def at_rest(module_daemon, layer):
+    """What there is without any function, once one was there: the keeper has made its spare
+    sandboxes when nothing has changed for a while."""
+    d, seen = module_daemon, []
+    warm = make_function(d, "python", source=READER, Layers=[layer])
     warm.call()
     warm.log_lines()  # a client, and its connection
     warm.delete()
-    wait_until(lambda: counts(d)["environments"] == 0)
-    before = counts(d)
+
+    def settled():
+        seen.append(counts(d))
+        return seen[-1]["environments"] == 0 and len(seen) > 15 and \
+            all(c == seen[-1] for c in seen[-15:])
+    wait_until(settled, what="the daemon comes to rest")
+    return seen[-1]
+
+
+@pytest.fixture
+def misbehaving(module_daemon, layer, at_rest):
+    """misbehaving("hang-next", Timeout=2); afterwards all that it cost is gone."""
+    d, before = module_daemon, at_rest
     made = []
 
     def make(do, events="INVOKE,SHUTDOWN", **options):
