@@ -10,8 +10,8 @@
 //                     ^-------------- the kernel's word ------------------'
 //
 // LOOKED_AT: every 20 ms while anything changes, else four times a second. ARMED costs nothing.
-// How the kernel gives its word: v1 by an eventfd for a crossing of the threshold, which pid 1
-// registers (that waits for RCU, which the keeper must not); v2 by memory.events, and its
+// How the kernel gives its word: v1 by an eventfd for a crossing of the threshold, which a child of
+// pid 1 registers (that waits for RCU, which the keeper must not); v2 by memory.events, and its
 // memory.high slows the sandbox down until we have looked.
 #ifndef LAMBKIN_SANDBOX_MEMORY_WATCH_H
 #define LAMBKIN_SANDBOX_MEMORY_WATCH_H

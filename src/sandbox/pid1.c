@@ -374,7 +374,8 @@ static void execute(const struct pid1_setup *s, struct protocol_reader *r, int f
     say(PID1_EXEC_FAILED, number, (uint32_t)why, argv[0]);
 }
 
-// Registering waits for a grace period of the kernel's RCU: it is us who wait, not the keeper.
+// Registering waits for a grace period of the kernel's RCU: a child does it, since the keeper must
+// not wait, and our programs' signals and ends must not either.
 static void watch_memory(struct protocol_reader *r, const int *fds, unsigned n)
 {
     char text[64];
@@ -382,8 +383,13 @@ static void watch_memory(struct protocol_reader *r, const int *fds, unsigned n)
     if (protocol_close(r) < 0 || n != 3)
         _exit(2);
     int len = snprintf(text, sizeof(text), "%d %d %llu", fds[2], fds[0], (unsigned long long)bytes);
-    int e = write(fds[1], text, (size_t)len) < 0 ? errno : 0;
+    pid_t pid = fork();
+    if (pid > 0)
+        return;
+    int e = pid < 0 || write(fds[1], text, (size_t)len) < 0 ? errno : 0;
     say(PID1_WATCHING, (uint32_t)e, 0, "");
+    if (pid == 0)
+        _exit(0);
 }
 
 static void signal_programs(uint32_t number, int sig)
