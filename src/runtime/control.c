@@ -255,6 +255,7 @@ static void on_frame(struct environment *env, struct str body, char *owned)
     case FRAME_INIT:
     case FRAME_INVOKE:
     case FRAME_RESTORE:
+    case FRAME_BESIDE:
         break;
     }
     environment_broken(env, "the runtime sent a frame of an unknown kind");

@@ -272,6 +272,16 @@ static bool read_events(struct http_request *req, struct extension *e, bool inte
     return true;
 }
 
+// What an internal extension does goes on between invocations. Node.js otherwise sleeps there with
+// its loop, and the extension's own `next` would not even be sent.
+static void say_beside(struct environment *env)
+{
+    const struct frame_header beside = {.type = FRAME_BESIDE};
+
+    if (env->interpreter && env->interpreter->kind == INTERPRETER_NODE)
+        control_send(env, (struct str){(const char *)&beside, sizeof(beside)});
+}
+
 static void on_register(struct environment *env, struct http_request *req)
 {
     const struct function_config *f = env->function;
@@ -297,8 +307,11 @@ static void on_register(struct environment *env, struct http_request *req)
         refuse(req, 400, "Extension.InvalidEventType", "Invalid event types");
         return;
     }
-    if (!e)
+    if (!e) {
         e = internal_new(env, name);
+        if (e)
+            say_beside(env);
+    }
     if (!e) {
         refuse(req, 403, "Extension.TooManyExtensions", "Extension limit (10) reached");
         return;

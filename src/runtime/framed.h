@@ -25,6 +25,7 @@ enum frame_type {
     FRAME_INIT = 1,
     FRAME_INVOKE = 2,  // struct frame_invoke, six strings, payload
     FRAME_RESTORE = 3, // no body
+    FRAME_BESIDE = 4,  // no body; to Node.js, in INIT: the function has registered an extension
     FRAME_READY = 16,
     FRAME_INIT_ERROR = 17,   // as ERROR
     FRAME_RESPONSE = 18,     // the payload

@@ -219,6 +219,17 @@ exports.handler = async (event) => ({ hello: event.name });
         lam.delete_layer_version(LayerName=name, VersionNumber=made["Version"])
 
 
+def hears_sigterm(lam, f):
+    rounds = iter(range(1000))
+
+    def heard():  # it has half a second for that, as on AWS: not always enough on a busy machine
+        assert f.call() == "hello"
+        lam.update_function_configuration(FunctionName=f.name, Description=str(next(rounds)))
+        f.wait_active()
+        return any("the function heard SIGTERM" in line for line in f.log_lines())
+    wait_until(heard)
+
+
 def test_sigterm_extension_from_pypi(lam, make_function):
     """An internal one: with it, the function hears SIGTERM before its environment ends."""
     files = {}
@@ -245,11 +256,32 @@ lambda_sigterm.register()
 def handler(event, context):
     return "hello"
 """}, Timeout=20)
-    rounds = iter(range(1000))
+    hears_sigterm(lam, f)
 
-    def heard():  # it has half a second for that, as on AWS: not always enough on a busy machine
-        assert f.call() == "hello"
-        lam.update_function_configuration(FunctionName=f.name, Description=str(next(rounds)))
-        f.wait_active()
-        return "the function heard SIGTERM" in [line.strip() for line in f.log_lines()]
-    wait_until(heard)
+
+@pytest.mark.skipif(not shutil.which("node"), reason="no node")
+def test_nodejs_hears_sigterm(lam, make_function):
+    """The usual way to end gracefully: an internal extension without events, and a listener."""
+    hears_sigterm(lam, make_function("node", source="""
+import http from 'node:http';
+const [host, port] = process.env.AWS_LAMBDA_RUNTIME_API.split(':');
+await new Promise((resolve, reject) => {
+    const request = http.request({ host, port, method: 'POST',
+        path: '/2020-01-01/extension/register',
+        headers: { 'Lambda-Extension-Name': 'graceful' } }, (response) => {
+        response.resume();
+        const id = response.headers['lambda-extension-identifier'];
+        http.get({ host, port, path: '/2020-01-01/extension/event/next',
+            headers: { 'Lambda-Extension-Identifier': id } }).on('error', () => {});
+        response.on('end', resolve);
+    });
+    request.on('error', reject);
+    request.end('{"events":[]}');
+});
+process.on('SIGTERM', async () => {
+    await new Promise((resolve) => setTimeout(resolve, 10));
+    console.log('the function heard SIGTERM');
+    process.exit(0);
+});
+export const handler = async () => 'hello';
+""", Timeout=20))

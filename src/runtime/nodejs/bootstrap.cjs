@@ -14,7 +14,7 @@ const fs = require('fs');
 
 let control = 3;
 const HEADER = 16; // u32 length, u8 type, u8 flags, u16 zero, u64 sequence; little-endian
-const INIT = 1, INVOKE = 2, RESTORE = 3, RESTORED = 26;
+const INIT = 1, INVOKE = 2, RESTORE = 3, BESIDE = 4, RESTORED = 26;
 const READY = 16, INIT_ERROR = 17, RESPONSE = 18, ERROR = 19;
 const STREAM_BEGIN = 20, STREAM_CHUNK = 21, STREAM_END = 22, STREAM_ERROR = 23;
 const LOG = 24, NEXT = 25;
@@ -676,6 +676,14 @@ async function invokeStreaming(call) {
 // done (a post to one of them) goes on until then: the loop runs while it waits.
 let beside = false;
 
+// The platform has closed its end. A function that wants to hear SIGTERM hears it first: the signal
+// takes a longer way than the end of the socket, and is under way.
+function gone() {
+    if (process.listenerCount('SIGTERM') === 0)
+        process.reallyExit(0);
+    setTimeout(() => process.reallyExit(0), 2000);
+}
+
 function next() {
     if (!beside || inputFrom !== inputTo)
         return take();
@@ -684,7 +692,7 @@ function next() {
         if (err && (err.code === 'EAGAIN' || err.code === 'EINTR'))
             return setTimeout(next, 1);
         if (err || n === 0)
-            process.reallyExit(0); // the platform has gone
+            return gone();
         inputTo = n;
         take();
     });
@@ -695,6 +703,10 @@ function take() {
     let frame = receive();
     if (frame.type === REHEARSED)
         return rehearsed();
+    if (frame.type === BESIDE) { // an extension in the function itself: the loop has to run
+        beside = true;
+        return next();
+    }
     if (frame.type === RESTORE) { // SnapStart: Node.js has no hooks
         send(RESTORED, frame.sequence, Buffer.alloc(0));
         frame = receive();
