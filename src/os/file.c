@@ -86,7 +86,8 @@ int sync_dir(const char *path, struct err *err)
     return 0;
 }
 
-int write_file_atomic(const char *path, struct str content, mode_t mode, struct err *err)
+static int write_file(const char *path, struct str content, mode_t mode, bool durable,
+                      struct err *err)
 {
     char parent[PATH_MAX], temp[PATH_MAX], suffix[7];
     int r;
@@ -102,7 +103,7 @@ int write_file_atomic(const char *path, struct str content, mode_t mode, struct 
     r = fd_write_full(fd, content.ptr, content.len);
     if (r == 0 && fchmod(fd, mode) < 0)
         r = -errno;
-    if (r == 0 && fsync(fd) < 0)
+    if (r == 0 && durable && fsync(fd) < 0)
         r = -errno;
     if (r == 0 && rename(temp, path) < 0)
         r = -errno;
@@ -110,7 +111,17 @@ int write_file_atomic(const char *path, struct str content, mode_t mode, struct 
         unlink(temp);
         return err_errno(err, -r, "write %s", path);
     }
-    return sync_dir(parent, err);
+    return durable ? sync_dir(parent, err) : 0;
+}
+
+int write_file_atomic(const char *path, struct str content, mode_t mode, struct err *err)
+{
+    return write_file(path, content, mode, true, err);
+}
+
+int write_file_again(const char *path, struct str content, mode_t mode, struct err *err)
+{
+    return write_file(path, content, mode, false, err);
 }
 
 int mkdir_p(const char *path, mode_t mode, struct err *err)

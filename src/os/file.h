@@ -14,6 +14,9 @@ int read_file(struct arena *a, const char *path, size_t max_bytes, struct str *o
 // As seen by everybody, the file has either its old or its new content, also after a crash:
 // temporary file beside it, fsync, rename, fsync of the folder.
 int write_file_atomic(const char *path, struct str content, mode_t mode, struct err *err);
+// The same for what is compared and written again at every start: readers see the old content or
+// the new, but after a power cut there may be either, or nothing.
+int write_file_again(const char *path, struct str content, mode_t mode, struct err *err);
 // Makes the folder and those above it; one that exists already is fine and keeps its mode.
 int mkdir_p(const char *path, mode_t mode, struct err *err);
 // Removes a tree, never following a symbolic link, never leaving its file system's folder by a

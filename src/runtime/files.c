@@ -32,7 +32,7 @@ static int write_one(const char *dir, const char *name, struct str content, stru
     arena_init(&arena, 4 << 20);
     same = read_file(&arena, path, 1 << 20, &old, NULL) == 0 && str_eq(old, content);
     arena_finish(&arena);
-    return same ? 0 : write_file_atomic(path, content, 0644, err);
+    return same ? 0 : write_file_again(path, content, 0644, err);
 }
 
 int runtime_files_write(const char *dir, struct err *err)

@@ -223,8 +223,7 @@ static void leave_core(void)
 {
     struct rlimit l = {RLIM_INFINITY, RLIM_INFINITY};
     setrlimit(RLIMIT_CORE, &l);
-    chdir("/tmp");
-    pid_t pid = fork();
+    pid_t pid = chdir("/tmp") < 0 ? -1 : fork();
     if (pid == 0)
         abort();
     int status = 0;

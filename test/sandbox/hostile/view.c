@@ -63,8 +63,8 @@ static void read_data_dir(void)
 
 static void read_by_dots(void)
 {
-    chdir("/tmp");
-    try_open("../../../../../../../../../etc/shadow", O_RDONLY);
+    if (chdir("/tmp") == 0)
+        try_open("../../../../../../../../../etc/shadow", O_RDONLY);
 }
 
 static void read_var_lib(void)
