@@ -13,6 +13,8 @@
 
 #define SLOW_START_NS 500000000
 #define LOOK_AGAIN_MS 2
+#define CROWD_PER_CORE 4
+#define CROWD_WAIT_US 3000.0
 
 static const struct aws_error not_found = {"ResourceNotFoundException", NULL, 404, true};
 
@@ -319,6 +321,37 @@ static double expected_us(const struct pool *p)
     return p->handler_us * (p->n_waiting - p->n_starting) / p->n_busy;
 }
 
+// Beyond a few environments for each core, functions that compute only take the cores from each
+// other: a shorter wait would be bought with slower functions. Those that wait for something else
+// soon make their callers wait for longer than this.
+static bool is_crowded(const struct pool *p)
+{
+    return p->n_busy >= CROWD_PER_CORE * runtime.n_homes;
+}
+
+// From which expected wait on one more environment pays.
+static double worth_starting_us(const struct pool *p)
+{
+    double us = p->start_us / 2;
+
+    return is_crowded(p) && us < CROWD_WAIT_US ? CROWD_WAIT_US : us;
+}
+
+// When to look again at those who wait: when they have waited twice as long as was expected.
+static int64_t patience_ms(const struct pool *p)
+{
+    double ms = pool_over_budget() ? 0 : expected_us(p) * 2 / 1000;
+    double least = is_crowded(p) ? CROWD_WAIT_US * 4 / 1000 : LOOK_AGAIN_MS;
+
+    return (int64_t)(ms < least ? least : ms);
+}
+
+// Whether the first of those who wait has had to wait longer than that.
+static bool waits_too_long(const struct pool *p)
+{
+    return p->first && os_mono_ns() - (int64_t)p->first->submitted_ns >= patience_ms(p) * 1000000;
+}
+
 // Whether one more environment should be started for those who wait. Waiting for a busy one is
 // better when, at the recent pace, it will be free well before a new one could be ready.
 static bool should_start(struct pool *p, bool waited_enough)
@@ -332,15 +365,8 @@ static bool should_start(struct pool *p, bool waited_enough)
     if (starts_enough(p))
         return false;
     expect_us = expected_us(p);
-    return waited_enough || expect_us <= 0 || expect_us > p->start_us / 2;
-}
-
-// When to look again at those who wait: when they have waited twice as long as was expected.
-static int64_t patience_ms(const struct pool *p)
-{
-    double ms = pool_over_budget() ? 0 : expected_us(p) * 2 / 1000;
-
-    return ms < LOOK_AGAIN_MS ? LOOK_AGAIN_MS : (int64_t)ms;
+    return (waited_enough && waits_too_long(p)) || expect_us <= 0 ||
+           expect_us > worth_starting_us(p);
 }
 
 // ---- deferred looks ----------------------------------------------------------------------------
