@@ -155,6 +155,14 @@ def node_module(name):
         reason="npm's %s is not installed (make deps)" % name)
 
 
+def apart(kind):
+    """Whether cookies arrive apart: Hono asks Headers.getSetCookie for that, which Debian 12's
+    Node.js 18 does not have."""
+    return kind != "hono" or subprocess.run(
+        ["node", "-e", "process.exit(new Headers().getSetCookie ? 0 : 1)"],
+        env=clean_environment(), stdin=subprocess.DEVNULL, timeout=60).returncode == 0
+
+
 def application(kind, scratch):
     if kind == "mangum":
         return "python", dict(package("mangum"), **package("typing_extensions"), **{"app.py": ASGI})
@@ -184,7 +192,7 @@ def test_application(daemon, scratch, kind, version):
     e = json.loads(data)
     assert e["name"] == "you all" and e["q"] == {"x": "1", "y": "2"}
     cookies = [c.split(";")[0] for c in r.headers.get_all("set-cookie")]
-    assert cookies == ["a=1", "b=2"]
+    assert cookies == (["a=1", "b=2"] if apart(kind) else ["a=1, b=2"])
     r, data = a.call("/items", "POST", b'{"k": [1, "\xc3\xa9"]}',
                      [("Content-Type", "application/json")])
     assert r.status == 201 and r.getheader("x-made") == "yes"
